@@ -1,0 +1,146 @@
+"""The embedded frame: lazy, re-iterable Arrow batches with bounded memory."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from dbx.pixels.engine.pool import map_ordered
+
+BatchFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
+Operation = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+#: Rows that `show` and the notebook rendering look at, and characters they show of a value.
+SHOWN_ROWS = 20
+SHOWN_CHARACTERS = 40
+
+
+class Frame:
+    """A table that is computed batch by batch, each time it is read.
+
+    Anything that speaks Arrow's C stream takes a frame as it is: ``duckdb.sql("SELECT * FROM frame")``,
+    ``polars.DataFrame(frame)``, ``pyarrow.table(frame)``.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Schema of every batch.
+    make_batches : callable
+        Called without arguments once a reading; returns the batches. Nothing is read before.
+
+    See Also
+    --------
+    dbx.pixels.catalog.Catalog.catalog : Makes frames from folders, buckets and archives.
+    """
+
+    def __init__(self, schema: pa.Schema, make_batches: Callable[[], Iterable[pa.RecordBatch]]) -> None:
+        self.schema = schema
+        self._make_batches = make_batches
+
+    @classmethod
+    def from_arrow(cls, data: Any) -> Frame:
+        """Make a frame from anything in memory that `pyarrow.table` understands."""
+        table = pa.table(data)
+        return cls(table.schema, table.to_batches)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, in order."""
+        return list(self.schema.names)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read the frame once, from its start."""
+        return iter(self._make_batches())
+
+    def map_batches(self, function: BatchFunction, schema: pa.Schema) -> Frame:
+        """Apply a function to every batch, on a pool of threads, in order.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a record batch and returns one of `schema`. It runs in several threads at once.
+        schema : pyarrow.Schema
+            Schema of what `function` returns.
+
+        Returns
+        -------
+        Frame
+            Lazy, like this one.
+        """
+        return self._derive(schema, lambda batches: map_ordered(function, batches))
+
+    def select(self, *columns: str) -> Frame:
+        """Keep the named columns, in the order given."""
+        schema = pa.schema([self.schema.field(name) for name in columns])
+        return self._derive(schema, lambda batches: (batch.select(list(columns)) for batch in batches))
+
+    def filter(self, predicate: Callable[[pa.RecordBatch], pa.BooleanArray]) -> Frame:
+        """Keep the rows for which `predicate`, called once a batch, is true."""
+        return self._derive(self.schema, lambda batches: (batch.filter(predicate(batch)) for batch in batches))
+
+    def limit(self, rows: int) -> Frame:
+        """Keep the first `rows` rows; no more than needed is computed."""
+
+        def first(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            left = rows
+            while left > 0 and (batch := next(batches, None)) is not None:
+                yield batch.slice(0, left)
+                left -= batch.num_rows
+
+        return self._derive(self.schema, first)
+
+    def _derive(self, schema: pa.Schema, operation: Operation) -> Frame:
+        """Make the frame of this one's batches after one more operation."""
+        return Frame(schema, lambda: operation(self.batches()))
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Export the frame as an Arrow C stream, computed while it is consumed."""
+        reader = pa.RecordBatchReader.from_batches(self.schema, self.batches())
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def count(self) -> int:
+        """Count the rows; the frame is computed for it."""
+        return sum(batch.num_rows for batch in self.batches())
+
+    def to_arrow(self) -> pa.Table:
+        """Compute the frame into memory as an Arrow table."""
+        return pa.Table.from_batches(self.batches(), self.schema)
+
+    def to_pandas(self) -> Any:
+        """Compute the frame into memory as a pandas data frame."""
+        return self.to_arrow().to_pandas()
+
+    def show(self, n: int = SHOWN_ROWS) -> None:
+        """Print the first `n` rows."""
+        # Imported here because only people who look at a frame need it.
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*self.columns)
+        for row in self.limit(n).to_arrow().to_pylist():
+            table.add_row(*(_shorten(value) for value in row.values()))
+        Console().print(table)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(_shorten(value))}</td>" for value in row.values()) + "</tr>"
+            for row in self.limit(SHOWN_ROWS).to_arrow().to_pylist()
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{field.name}: {field.type}" for field in self.schema)
+        return f"{type(self).__name__}[{fields}]"
+
+
+def _shorten(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    text = str(value)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

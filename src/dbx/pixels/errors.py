@@ -1,0 +1,82 @@
+"""The errors of Pixels: each names the object, what is wrong and the remedy."""
+
+from __future__ import annotations
+
+
+class PixelsError(Exception):
+    """Base of every error that Pixels raises on purpose.
+
+    Parameters
+    ----------
+    subject : str
+        The object concerned: a path, a table, an argument, a query.
+    problem : str
+        What is wrong with it.
+    remedy : str, optional
+        What the user can do about it.
+
+    Attributes
+    ----------
+    subject, problem, remedy : str
+        The parameters as given, so that callers can act on facts instead of parsing text.
+    """
+
+    def __init__(self, subject: str, problem: str, remedy: str = "") -> None:
+        self.subject = subject
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(subject, problem, remedy)
+
+    def __str__(self) -> str:
+        text = f"{self.subject}: {self.problem}" if self.subject else self.problem
+        return f"{text}. {self.remedy}" if self.remedy else text
+
+
+class ArgumentError(PixelsError, ValueError):
+    """An argument, or a combination of arguments, that cannot be served."""
+
+
+class StorageError(PixelsError, OSError):
+    """An object or a folder that cannot be listed, opened or read."""
+
+    __str__ = PixelsError.__str__
+
+
+class ObjectNotFoundError(StorageError):
+    """An object that is not, or no longer, there."""
+
+
+class ArchiveError(StorageError):
+    """A zip archive or a member of one that cannot be read: encrypted, truncated, unreasonably large."""
+
+
+class DicomError(PixelsError, ValueError):
+    """An object whose bytes cannot be understood as DICOM."""
+
+
+class PixelDataError(DicomError):
+    """Pixel data that is absent or cannot be decoded."""
+
+
+class TableError(PixelsError):
+    """A table that cannot be read or written."""
+
+
+class TableNotFoundError(TableError):
+    """A table that does not exist."""
+
+
+class CommitConflictError(TableError):
+    """A commit that lost against concurrent writers more often than it was retried."""
+
+
+class UnsafeStoreError(TableError):
+    """An object store that ignores conditional puts, on which concurrent commits would be lost."""
+
+
+class QueryError(PixelsError, ValueError):
+    """An SQL query that is refused or fails."""
+
+
+class EngineError(PixelsError, RuntimeError):
+    """An engine (Spark, an optional library) that is missing or cannot be used here."""

@@ -1,0 +1,44 @@
+"""The columns of `object_catalog`: one row per object."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from dbx.pixels.dicom.attributes import ATTRIBUTES
+from dbx.pixels.dicom.schema import FRAGMENTS, ISSUES, PIXEL_DATA
+
+MODIFICATION_TIME = pa.timestamp("us", tz="UTC")
+
+#: What is known of an object before its bytes are read.
+OBJECT_FIELDS = (
+    pa.field("path", pa.string()),
+    pa.field("modificationTime", MODIFICATION_TIME),
+    pa.field("length", pa.int64()),
+    pa.field("original_path", pa.string()),
+    pa.field("relative_path", pa.string()),
+    pa.field("local_path", pa.string()),
+    pa.field("extension", pa.string()),
+    pa.field("file_type", pa.string()),
+    pa.field("path_tags", pa.list_(pa.string())),
+    pa.field("is_anon", pa.bool_()),
+)
+
+#: min, max, mean and standard deviation of the stored pixel values (`deep=True`).
+PIXEL_STATISTICS = pa.struct([pa.field(name, pa.float64()) for name in ("min", "max", "mean", "std")])
+
+#: The table's schema. Columns are only ever added, at the end.
+TABLE_SCHEMA = pa.schema(
+    [
+        *OBJECT_FIELDS,
+        pa.field("meta", pa.string()),
+        pa.field("thumbnail", pa.binary()),
+        *(attribute.field for attribute in ATTRIBUTES),
+        pa.field("pixel_data", PIXEL_DATA),
+        pa.field("fragments", FRAGMENTS),
+        pa.field("pixel_statistics", PIXEL_STATISTICS),
+        pa.field("content_hash", pa.string()),
+        pa.field("parsed_by", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("issues", ISSUES),
+    ]
+)
