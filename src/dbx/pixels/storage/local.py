@@ -1,0 +1,181 @@
+"""Local files: walking a folder and reading ranges."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+from dbx.pixels.errors import ObjectNotFoundError, StorageError
+from dbx.pixels.storage.paths import printable
+from dbx.pixels.storage.reader import ClosingReader
+
+#: Path, modification time in microseconds since 1970, length.
+Object = tuple[str, int, int]
+#: Called with a path and what is wrong with it.
+Report = Callable[[str, str], None]
+
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+
+
+def storage_error(path: str, error: OSError) -> StorageError:
+    """Say an operating system's error in the words of Pixels."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return ObjectNotFoundError(printable(path), "does not exist", "Check the spelling, and that its disk is there.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StorageError(printable(path), "may not be read by this user", "Ask its owner for read access.")
+    return StorageError(printable(path), error.strerror or str(error))
+
+
+def stat_object(path: str) -> Object:
+    """Return path, modification time and length of one file.
+
+    Raises
+    ------
+    StorageError
+        If there is no such file, or it cannot be looked at.
+    """
+    try:
+        return _object(path, os.stat(path))  # noqa: PTH116 - Path.stat costs twice as much
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def _object(path: str, status: os.stat_result) -> Object:
+    return path, status.st_mtime_ns // 1000, status.st_size
+
+
+def walk(root: str, report: Report, *, recurse: bool = True, leave_out: Collection[Path] = ()) -> Iterator[Object]:
+    """Yield the regular files below a folder, in a fixed order: files by name, then folders by name.
+
+    Links to folders are followed, since archives are often put together from links to several disks: leaving them out
+    would lose data without a word. They come after all real folders, no folder is visited twice, and none that contains
+    the root, so that neither loops nor a link to ``/`` do harm. Names that begin with a dot are left out, as shells and
+    Spark do: that is how writers mark files that are not finished. So are folders that hold a Delta table.
+
+    Parameters
+    ----------
+    root : str
+        An absolute path of a folder.
+    report : callable
+        Told each folder or link behind which files may have been missed.
+    recurse : bool
+        Whether to go into folders.
+    leave_out : collection of pathlib.Path
+        Folders that are not gone into.
+    """
+    real_root = Path(root).resolve()
+    visited = {key for key in map(_folder_key, [*real_root.parents, *leave_out]) if key}
+    pending = deque([root])
+    links: deque[str] = deque()
+    while pending or links:
+        folder = pending.popleft() if pending else links.popleft()
+        try:
+            key = _key(os.stat(folder))  # noqa: PTH116
+            if key in visited:
+                continue
+            visited.add(key)
+            files, folders = _scan(folder)
+        except OSError as error:
+            report(folder, storage_error(folder, error).problem)
+            continue
+        if "_delta_log" in folders:
+            continue
+        prefix = folder if folder.endswith("/") else folder + "/"
+        if recurse:
+            pending.extendleft(prefix + name for name in sorted(folders, reverse=True))
+        vanished = False
+        for name in files:
+            path = prefix + name
+            try:
+                status = os.stat(path)  # noqa: PTH116
+            except OSError as error:
+                if error.errno not in _GONE:
+                    report(path, storage_error(path, error).problem)
+                elif os.path.islink(path):  # noqa: PTH114
+                    report(path, "links to something that does not exist")
+                else:
+                    vanished = True
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield path, status.st_mtime_ns // 1000, status.st_size
+            elif stat.S_ISDIR(status.st_mode) and recurse:
+                links.append(path)
+        # Single files come and go, but when their folder is another one now, a disk was taken away.
+        if vanished and _folder_key(folder) != key:
+            report(folder, "vanished while it was listed")
+
+
+def _scan(folder: str) -> tuple[list[str], set[str]]:
+    """Return the names of a folder's files and links, sorted, and those of its real folders."""
+    files: list[str] = []
+    folders: set[str] = set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name[0] == ".":
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.add(name)
+            else:
+                files.append(name)
+    files.sort()
+    return files, folders
+
+
+def _key(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _folder_key(folder: str | Path) -> tuple[int, int] | None:
+    try:
+        return _key(os.stat(folder))  # noqa: PTH116
+    except OSError:
+        return None
+
+
+class LocalReader(ClosingReader):
+    """A `Reader` of a local file.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._descriptor = -1
+        try:
+            # Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            status = os.fstat(self._descriptor)
+        except OSError as error:
+            self.close()
+            raise storage_error(path, error) from error
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise StorageError(printable(path), "is no regular file")
+        self.size = status.st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read `length` bytes from `offset`; fewer at the file's end."""
+        try:
+            pieces = []
+            # One pread returns at most 2 GiB, and on network disks sometimes less than asked for.
+            while length > 0 and (piece := os.pread(self._descriptor, min(length, 1 << 30), offset)):
+                pieces.append(piece)
+                offset += len(piece)
+                length -= len(piece)
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
