@@ -1,0 +1,96 @@
+# Every task of the project; `make help` lists them. Works with GNU make 3.81 and later.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+NATIVE := $(wildcard CMakeLists.txt native/* native/*/*)
+
+# The first interpreter that is new enough; `make PYTHON=/path/to/python3` names another.
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+# Where `make demo` keeps its tables, further arguments of `pixels demo`, and the time that `make fuzz` takes.
+HOME_DIR ?= demo
+ARGS ?=
+FUZZ_SECONDS ?= 60
+
+.PHONY: help setup setup-test demo lint test bench fuzz wheel clean
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/package ## make .venv with the package in it
+
+demo: setup ## ingest sample files, answer SQL, draw a contact sheet (HOME_DIR=demo, ARGS=--no-serve)
+	@$(BIN)/pixels demo --home $(HOME_DIR) $(ARGS)
+
+test: lint ## set up everything, check the style and run all tests
+	@$(BIN)/pytest --durations=10
+
+lint: setup-test ## check style, types and the floor plan
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --quiet --check
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports > $(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
+
+bench: $(VENV)/bench-tools ## measure speed and memory against the baselines
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: setup-test ## throw broken files at the native core (FUZZ_SECONDS=60)
+	@$(BIN)/python fuzz/run.py --seconds $(FUZZ_SECONDS)
+
+wheel: setup ## build a wheel for this machine into dist/
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
+clean: ## remove all that make has built, .venv too
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/azurite/node_modules
+
+# --- What the tasks need: one stamp file a step, so that running make again costs nothing ---
+
+setup-test: $(VENV)/test-tools $(if $(wildcard tests/azurite/package.json),tests/azurite/node_modules/.package-lock.json)
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is missing: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is not Python 3.11 or later: name another: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) has no venv module: install it (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/build-tools: pyproject.toml constraints.txt | $(BIN)/python
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --constraint constraints.txt --group build
+	@touch $@
+
+# Without a system compiler, zig from PyPI stands in: it brings a C++ compiler, a linker and an archiver.
+$(VENV)/compiler: | $(VENV)/build-tools
+	@if echo '#include <vector>' | $${CXX:-c++} -x c++ -fsyntax-only - 2>/dev/null; then : > $@; else \
+		echo "No C++ compiler found: using ziglang from PyPI"; \
+		$(PIP) install --constraint constraints.txt ziglang && \
+		for tool in c++ ar ranlib; do \
+			printf '#!/bin/sh\nexec "%s/python" -m ziglang %s "$$@"\n' "$(CURDIR)/$(BIN)" $$tool > $(BIN)/zig-$$tool; \
+			chmod +x $(BIN)/zig-$$tool; \
+		done && \
+		printf '#!/bin/sh\n' > $(BIN)/zig-strip && chmod +x $(BIN)/zig-strip && \
+		echo "export CXX='$(CURDIR)/$(BIN)/zig-c++'" \
+			"CMAKE_ARGS='-DCMAKE_AR=$(CURDIR)/$(BIN)/zig-ar -DCMAKE_RANLIB=$(CURDIR)/$(BIN)/zig-ranlib -DCMAKE_STRIP=$(CURDIR)/$(BIN)/zig-strip'" > $@; \
+	fi
+
+$(VENV)/package: $(NATIVE) $(VENV)/build-tools | $(VENV)/compiler
+	@echo "Installing dbx-pixels and building its native core"
+	@. ./$(VENV)/compiler && $(PIP) install --constraint constraints.txt --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/test-tools: $(VENV)/package
+	@$(PIP) install --constraint constraints.txt --group test
+	@touch $@
+
+$(VENV)/bench-tools: $(VENV)/package
+	@$(PIP) install --constraint constraints.txt --group bench
+	@touch $@
+
+tests/azurite/node_modules/.package-lock.json: tests/azurite/package-lock.json
+	@cd tests/azurite && npm ci --silent --no-audit --no-fund
+	@touch $@
