@@ -1,12 +1,150 @@
-"""Object stores: S3, Google Cloud Storage and Azure."""
+"""Objects in a store: reading ranges of them, and what tables need to know of the store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from dbx.pixels.errors import StorageError
-from dbx.pixels.storage.local import Object, Report
+from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
+from obstore.store import ObjectStore
+
+from dbx.pixels.errors import StorageError, UnsafeStoreError
+from dbx.pixels.storage.buckets import DENIED, RETRIES, locate
+from dbx.pixels.storage.reader import BrokenReader, ClosingReader, Reader
+
+#: Bytes of an object that are fetched before anybody asks, and the least that is fetched at once.
+HEAD_BYTES = 64 * 1024
+_PREFETCHES = 32
 
 
-def lister(root: str, *, recurse: bool = True) -> tuple[bool, Callable[[Report], Iterator[Object]]]:
-    raise StorageError(root, "object stores come next")
+class CloudReader(ClosingReader):
+    """A `Reader` of an object in a store, which fetches at least `HEAD_BYTES` at once and keeps the last fetch.
+
+    Parameters
+    ----------
+    address : str
+        Canonical address of the object.
+    size : int, optional
+        Its length; the store is asked when it is not given.
+
+    Raises
+    ------
+    StorageError
+        If the length has to be asked for and the store does not tell it.
+    """
+
+    def __init__(self, address: str, size: int | None = None) -> None:
+        self._bucket, self._key = locate(address)
+        if size is None:
+            size = self._bucket.ask(self._key, lambda store: store.head(self._key))["size"]
+        self.size: int = size
+        self._kept = (0, b"")
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read `length` bytes from `offset`; fewer at the object's end."""
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
+        # One tuple, read and replaced as a whole, so that threads may share the reader.
+        start, kept = self._kept
+        if not start <= offset <= offset + length <= start + len(kept):
+            start, wanted = offset, min(max(length, HEAD_BYTES), self.size - offset)
+            kept = bytes(
+                self._bucket.ask(self._key, lambda store: store.get_range(self._key, start=offset, length=wanted))
+            )
+            self._kept = (start, kept)
+        return kept[offset - start : offset - start + length]
+
+
+def prefetch(addresses: Sequence[str], lengths: Sequence[int]) -> list[Reader]:
+    """Open many objects with their first `HEAD_BYTES` fetched, many at a time.
+
+    An object that cannot be read becomes a reader that says so when it is read.
+    """
+
+    def fetch(address: str, length: int) -> Reader:
+        try:
+            reader = CloudReader(address, length)
+            reader.read(0, 1)
+        except StorageError as error:
+            return BrokenReader(length, error)
+        return reader
+
+    if not addresses:
+        return []
+    with ThreadPoolExecutor(min(_PREFETCHES, len(addresses)), thread_name_prefix="pixels-fetch") as pool:
+        return list(pool.map(fetch, addresses, lengths))
+
+
+def probe_conditional_put(url: str) -> None:
+    """Make sure that a store refuses to create an object twice, which is what keeps concurrent commits apart.
+
+    Parameters
+    ----------
+    url : str
+        Where a table is about to be written; an empty object is written next to it and taken away again.
+
+    Raises
+    ------
+    UnsafeStoreError
+        If the store ignores conditional puts.
+    StorageError
+        If it cannot be written to at all.
+    """
+    bucket, prefix = locate(url)
+    key = f"{prefix}/_pixels_probe_{uuid.uuid4().hex}".lstrip("/")
+
+    def create(store: ObjectStore) -> bool:
+        try:
+            store.put(key, b"", mode="create")
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        return True
+
+    try:
+        bucket.ask(key, create)
+        created_twice = bucket.ask(key, create)
+    except StorageError as error:
+        if isinstance(error.__cause__, NotSupportedError) or "NotImplemented" in str(error.__cause__):
+            created_twice = True
+        else:
+            problem = "cannot be written to" if isinstance(error.__cause__, DENIED) else error.problem
+            raise StorageError(url, problem, error.remedy) from error
+    finally:
+        with contextlib.suppress(StorageError):  # the probe is empty, and the error above, if any, tells more
+            bucket.ask(key, lambda store: store.delete(key))
+    if created_twice:
+        raise UnsafeStoreError(
+            url, "the store ignores conditional puts, so that concurrent commits would be lost", "Use another store."
+        )
+
+
+def storage_options(url: str) -> dict[str, str]:
+    """Return the options by which deltalake reaches the same store with the same credentials."""
+    access = locate(url)[0].access
+    options = dict(access.options)
+    if access.provider:
+        names = {"access_key_id": "aws_access_key_id", "secret_access_key": "aws_secret_access_key"}
+        names["token"] = "aws_session_token"
+        credential = access.provider()
+        options |= {option: credential[name] for name, option in names.items() if credential.get(name)}
+    return options
+
+
+def filesystem(url: str) -> Any:
+    """Return an fsspec file system, for DuckDB, over the same store with the same credentials."""
+    # Imported here because only SQL over a remote table needs fsspec.
+    from obstore.fsspec import FsspecStore
+
+    bucket = locate(url)[0]
+    options = {name: value for name, value in bucket.access.options.items() if name != "allow_http"}
+    return FsspecStore(
+        url.partition("://")[0],  # type: ignore[call-overload]
+        config=options,
+        client_options={"allow_http": bucket.access.allow_http},
+        retry_config=RETRIES,
+        **({"credential_provider": bucket.access.provider} if bucket.access.provider else {}),
+    )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from dbx.pixels.errors import ArgumentError
-from dbx.pixels.storage import cloud, local
+from dbx.pixels.storage import cloud_listing, local
 from dbx.pixels.storage.home import Home
 from dbx.pixels.storage.paths import canonical, glob_filter, is_zip_address, printable, relative_path, scheme_of
 
@@ -144,7 +144,7 @@ def list_objects(root: str, home: Home, *, pattern: str | None = None, recurse: 
     if is_zip_address(root):
         raise ArgumentError(root, "is inside an archive and cannot be listed", "Give the archive itself.")
     if scheme_of(root):
-        is_anon, walk = cloud.lister(root, recurse=recurse)
+        is_anon, walk = cloud_listing.lister(root, recurse=recurse)
         local_root = root
     else:
         is_anon, local_root = False, home.local_path(root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -59,8 +60,8 @@ def canonical(path: str | os.PathLike[str]) -> str:
     scheme = match[1].lower() if match else ""
     if scheme == "file":
         # RFC 8089 writes file:///a%20b; Hadoop writes file:/a b, without escapes.
-        text = unquote(text[len("file://") :]) if text.startswith("file://", 0) else text[len("file:") :]
-        return _absolute(text.removeprefix("localhost"))
+        rest = text[len("file:") :]
+        return _absolute(unquote(rest[len("//") :].removeprefix("localhost")) if rest.startswith("//") else rest)
     if scheme == "dbfs":
         inside = "/" + text[len("dbfs:") :].lstrip("/")
         return _absolute(inside if inside.startswith("/Volumes/") else "/dbfs" + inside)
@@ -158,6 +159,7 @@ def relative_path(address: str, root: str) -> str:
     return address.removeprefix(folder) if address.startswith(folder) else name_of(address)
 
 
+@lru_cache
 def glob_filter(pattern: str) -> Callable[[str], bool]:
     """Make the test of whether a relative path matches a pattern.
 

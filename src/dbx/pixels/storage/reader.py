@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, Self, runtime_checkable
 
+from dbx.pixels.errors import StorageError
+
 
 @runtime_checkable
 class Reader(Protocol):
@@ -50,3 +52,18 @@ class ClosingReader:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+class BrokenReader(ClosingReader):
+    """A `Reader` of an object that could not be opened, which says why when it is read.
+
+    So an object that cannot be opened costs its own row and not the batch that it is part of.
+    """
+
+    def __init__(self, size: int, error: StorageError) -> None:
+        self.size = size
+        self._error = error
+
+    def read(self, offset: int, length: int) -> bytes:  # noqa: ARG002 - the protocol's arguments
+        """Raise the error that opening the object raised."""
+        raise self._error
