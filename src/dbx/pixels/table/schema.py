@@ -42,3 +42,14 @@ TABLE_SCHEMA = pa.schema(
         pa.field("issues", ISSUES),
     ]
 )
+
+#: What discovery compares listings with; `unreadable`: the object's bytes could not be read when it was catalogued.
+KNOWN_SCHEMA = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("modificationTime", MODIFICATION_TIME),
+        pa.field("length", pa.int64()),
+        pa.field("original_path", pa.string()),
+        pa.field("unreadable", pa.bool_()),
+    ]
+)

@@ -1,0 +1,17 @@
+"""The Delta table of objects: saving with one live row per path, upkeep, and SQL."""
+
+from dbx.pixels.table.names import TableName, table_location
+from dbx.pixels.table.objects import Committed, ObjectTable, StreamTransaction
+from dbx.pixels.table.principal import EVERYTHING, Principal
+from dbx.pixels.table.sql import query
+
+__all__ = [
+    "EVERYTHING",
+    "Committed",
+    "ObjectTable",
+    "Principal",
+    "StreamTransaction",
+    "TableName",
+    "query",
+    "table_location",
+]

@@ -1,0 +1,76 @@
+"""The Parquet files written for changes, before a commit makes them part of the table."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pyarrow as pa
+from deltalake.transaction import AddAction
+
+from dbx.pixels.engine.pool import cores
+from dbx.pixels.errors import TableError
+from dbx.pixels.table.changes import Changes
+from dbx.pixels.table.log import DataFile, DeltaLog
+from dbx.pixels.table.parquet import delete_files, read_without, write_batches, write_sorted
+
+#: Rows of one file when a large chunk is saved.
+FILE_ROWS = 65_536
+
+
+class Draft:
+    """Writes what changes need: new rows, and files anew without the rows that leave them.
+
+    Parameters
+    ----------
+    changes : Changes
+        What is to be committed.
+    log : DeltaLog
+        The table, at the version that the changes were computed from.
+
+    Attributes
+    ----------
+    adds, removed : list
+        What to commit.
+
+    Raises
+    ------
+    TableError
+        If the files cannot be written; then none of them is left behind.
+    """
+
+    def __init__(self, changes: Changes, log: DeltaLog) -> None:
+        self.changes = changes
+        self.adds: list[AddAction] = []
+        self.removed: list[DataFile] = [log.files[uri] for uri in changes.dropped]
+        self._files = log.folder.files
+        try:
+            with ThreadPoolExecutor(cores(), thread_name_prefix="pixels-write") as pool:
+                jobs = [pool.submit(write_sorted, self._files, rows) for rows in _slices(changes.rows)]
+                for file in self.removed:
+                    paths = changes.dropped[file.uri]
+                    if file.rows is None or len(paths) < file.rows:
+                        kept = read_without(self._files, file.path, log.schema, paths)
+                        jobs.append(pool.submit(write_batches, self._files, log.schema, kept))
+            failures = [job.exception() for job in jobs if job.exception()]
+            self.adds = [job.result() for job in jobs if not job.exception()]
+            if failures:
+                raise failures[0]
+        except OSError as error:
+            self.discard()
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            raise TableError(
+                log.folder.location,
+                f"cannot be written: {'there is no space left' if full else error}",
+                "Make space and run again; what was committed so far stays." if full else "Check its permissions.",
+            ) from error
+
+    def discard(self) -> None:
+        """Delete the files. Only for a draft that surely was not committed."""
+        delete_files(self._files, [add.path for add in self.adds])
+
+
+def _slices(rows: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, rows.num_rows, FILE_ROWS):
+        yield rows.slice(start, FILE_ROWS)

@@ -1,0 +1,75 @@
+"""DuckDB connections, and the SQL by which they read a table's files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dbx.pixels.table.folder import TableFolder
+
+#: Of the machine's memory; what needs more spills to the temporary folder.
+MEMORY_LIMIT = "25%"
+
+
+def connect(folder: TableFolder | None = None) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory database that can read the table's files, wherever they lie."""
+    connection = duckdb.connect(
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(Path(tempfile.gettempdir()) / f"pixels-sql-{os.getpid()}"),
+            "python_enable_replacements": "false",
+            "preserve_insertion_order": "false",
+        }
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    if folder:
+        folder.let_read(connection)
+    return connection
+
+
+def scan(uris: Iterable[str], schema: pa.Schema, *, filename: bool = False) -> str:
+    """Return the SQL table expression over Parquet files, with all columns of the schema.
+
+    Parameters
+    ----------
+    uris : iterable of str
+        May be empty.
+    schema : pyarrow.Schema
+        The table's; columns that a file lacks are null.
+    filename : bool
+        Whether to add the column `filename`, a file's address as given.
+    """
+    # The first file has no rows but all columns: older files lack those that were added since, and there may be none.
+    files = ", ".join(map(literal, (schema_file(schema), *uris)))
+    return f"read_parquet([{files}], union_by_name = true{', filename = true' if filename else ''})"
+
+
+@lru_cache(maxsize=8)
+def schema_file(schema: pa.Schema) -> str:
+    """Return the path of a Parquet file with the schema and no rows."""
+    path = Path(_scratch().name) / f"schema-{len(list(Path(_scratch().name).iterdir()))}.parquet"
+    pq.write_table(schema.remove_metadata().empty_table(), path)
+    return str(path)
+
+
+@lru_cache(maxsize=1)
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """The process's folder for schema files, deleted when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="pixels-schema-")
+
+
+def literal(text: str) -> str:
+    """Quote a string for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Quote a column's name for SQL."""
+    return '"' + name.replace('"', '""') + '"'

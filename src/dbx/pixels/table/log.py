@@ -1,0 +1,278 @@
+"""The Delta log of one table: its live files, and commits of which exactly one wins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import pyarrow as pa
+from deltalake import DeltaTable, Field
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
+from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
+
+from dbx.pixels.errors import TableError, TableNotFoundError, UnsafeStoreError
+from dbx.pixels.table.folder import TableFolder
+from dbx.pixels.table.parquet import STATISTICS_COLUMNS
+from dbx.pixels.table.schema import TABLE_SCHEMA
+
+#: The application id that all writers share: commits of one table follow each other (contract 2).
+APPLICATION_ID = "dbx.pixels"
+
+CONFIGURATION = {
+    "delta.enableChangeDataFeed": "true",
+    "delta.checkpointInterval": "50",
+    "delta.dataSkippingStatsColumns": ",".join(STATISTICS_COLUMNS),
+}
+
+#: Reader features that do not change which rows the live files hold.
+_UNDERSTOOD_FEATURES = {"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"}
+
+
+class DataFile(NamedTuple):
+    """A live Parquet file of the table.
+
+    Attributes
+    ----------
+    path : str
+        As in the log, relative to the table's folder.
+    uri : str
+        What opens it.
+    size : int
+        Bytes.
+    rows : int or None
+        None if its writer did not say.
+    bounds : dict
+        Least and greatest value by column, where known.
+    """
+
+    path: str
+    uri: str
+    size: int
+    rows: int | None
+    bounds: dict[str, tuple[str, str]]
+
+    def overlaps(self, column: str, least: str, greatest: str) -> bool:
+        """Tell whether the file may hold a value of the column between the two, both included."""
+        if column not in self.bounds:
+            return True
+        low, high = self.bounds[column]
+        return low <= greatest and least <= high
+
+
+class DeltaLog:
+    """One process's view of a table's log.
+
+    Parameters
+    ----------
+    folder : TableFolder
+        Of an existing table.
+
+    Raises
+    ------
+    TableNotFoundError
+        If there is no Delta table.
+    TableError
+        If it is not a table of objects, or uses Delta features that are not understood here.
+    """
+
+    def __init__(self, folder: TableFolder) -> None:
+        self.folder = folder
+        try:
+            self._delta = DeltaTable(folder.location, storage_options=folder.storage_options)
+        except DeltaTableNotFoundError as error:
+            raise TableNotFoundError(
+                folder.location, "there is no table", "Ingest something first: pixels ingest PATH."
+            ) from error
+        except (DeltaError, OSError) as error:
+            raise TableError(folder.location, f"cannot be read: {error}") from error
+        self._check()
+        self._files: tuple[int, dict[str, DataFile]] | None = None
+
+    @classmethod
+    def create(cls, folder: TableFolder) -> DeltaLog:
+        """Open the table, made before if it was not there."""
+        try:
+            return cls(folder)
+        except TableNotFoundError:
+            pass
+        try:
+            folder.make()
+            DeltaTable.create(
+                folder.location,
+                TABLE_SCHEMA,
+                name=folder.location.rpartition("/")[2],
+                configuration=CONFIGURATION,
+                storage_options=folder.storage_options,
+            )
+        except UnsafeStoreError:
+            raise
+        except (DeltaError, OSError) as error:
+            if not DeltaTable.is_deltatable(folder.location, folder.storage_options):
+                raise TableError(
+                    folder.location, f"cannot be made: {error}", "Check that its folder can be written."
+                ) from error
+        return cls(folder)
+
+    def _check(self) -> None:
+        metadata, protocol = self._delta.metadata(), self._delta.protocol()
+        location = self.folder.location
+        unknown = sorted(set(protocol.reader_features or ()) - _UNDERSTOOD_FEATURES)
+        if metadata.configuration.get("delta.columnMapping.mode", "none") != "none":
+            unknown.append("columnMapping")
+        if unknown:
+            raise TableError(
+                location,
+                f"uses Delta features that cannot be read here: {', '.join(unknown)}",
+                "Drop them with ALTER TABLE ... DROP FEATURE, or use the Spark engine.",
+            )
+        if metadata.partition_columns:
+            raise TableError(
+                location,
+                f"is partitioned by {', '.join(metadata.partition_columns)}",
+                "Tables of objects are not partitioned; choose another table.",
+            )
+        self.schema = pa.schema(self._delta.schema().to_arrow())
+        for name in ("path", "modificationTime", "length"):
+            if name not in self.schema.names:
+                raise TableError(location, f"has no column {name}, it is no table of objects", "Choose another table.")
+        for field in self.schema:
+            place = TABLE_SCHEMA.get_field_index(field.name)
+            if place >= 0 and not _same_type(field.type, TABLE_SCHEMA.field(place).type):
+                raise TableError(
+                    location,
+                    f"column {field.name} is {field.type}, not {TABLE_SCHEMA.field(place).type}",
+                    "Choose another table.",
+                )
+
+    @property
+    def version(self) -> int:
+        """The version that is looked at."""
+        return self._delta.version()
+
+    @property
+    def files(self) -> dict[str, DataFile]:
+        """The live files by their address."""
+        if self._files is None or self._files[0] != self.version:
+            self._files = self.version, {file.uri: file for file in self._read_files()}
+        return self._files[1]
+
+    def _read_files(self) -> Iterable[DataFile]:
+        actions = pa.table(self._delta.get_add_actions(flatten=True))
+        columns = {
+            name: actions[name].to_pylist()
+            for name in ("path", "size_bytes", "num_records")
+            if name in actions.column_names
+        }
+        bounds = {
+            column: list(zip(actions[f"min.{column}"].to_pylist(), actions[f"max.{column}"].to_pylist(), strict=True))
+            for column in STATISTICS_COLUMNS
+            if {f"min.{column}", f"max.{column}"} <= set(actions.column_names)
+            and pa.types.is_string(actions[f"min.{column}"].type)
+        }
+        for row, path in enumerate(columns["path"]):
+            yield DataFile(
+                path,
+                self.folder.uri(path),
+                columns["size_bytes"][row],
+                columns["num_records"][row] if "num_records" in columns else None,
+                {column: pairs[row] for column, pairs in bounds.items() if None not in pairs[row]},
+            )
+
+    def refresh(self) -> bool:
+        """Look at the newest version; tell whether there was a newer one."""
+        before = self.version
+        self._delta.update_incremental()
+        changed = self.version != before
+        if changed:
+            self._check()
+        return changed
+
+    def transaction_version(self, application_id: str) -> int | None:
+        """Return the last committed transaction of an application, None if it never committed one."""
+        return self._delta.transaction_version(application_id)
+
+    def add_columns(self, fields: Iterable[pa.Field]) -> None:
+        """Add nullable columns at the end; those that are there meanwhile are left as they are."""
+        missing = [field for field in fields if field.name not in self.schema.names]
+        while missing:
+            try:
+                self._delta.alter.add_columns([Field.from_arrow(field.with_nullable(True)) for field in missing])
+            except CommitFailedError as error:
+                if not self.refresh():
+                    raise TableError(self.folder.location, f"cannot be altered: {error}") from error
+            self.refresh()
+            self._check()
+            missing = [field for field in missing if field.name not in self.schema.names]
+
+    def commit(
+        self,
+        adds: Iterable[AddAction],
+        removes: Iterable[DataFile],
+        *,
+        transactions: Mapping[str, int] | None = None,
+        data_change: bool = True,
+    ) -> bool:
+        """Add and remove files in one commit, provided that the version looked at is still the newest.
+
+        Parameters
+        ----------
+        adds, removes : iterable
+            Files that were written, and live files that hold nothing any more.
+        transactions : mapping, optional
+            Versions by application id to record besides the shared one.
+        data_change : bool
+            False if the rows stay the same, as in compaction.
+
+        Returns
+        -------
+        bool
+            Whether it was committed. If not, another writer was first, and the view is refreshed.
+
+        Raises
+        ------
+        TableError
+            If the log cannot be written.
+        """
+        adds = list(adds)
+        now = int(time.time() * 1000)
+        shared = (self.transaction_version(APPLICATION_ID) or 0) + 1
+        actions: list[AddAction | RemoveAction] = [
+            *adds,
+            *(RemoveAction(file.path, data_change, now, size=file.size, partition_values={}) for file in removes),
+        ]
+        properties = CommitProperties(
+            # delta-rs does not see that a file to be removed was compacted meanwhile; any other commit is a conflict.
+            max_commit_retries=0,
+            app_transactions=[
+                Transaction(application_id, version)
+                for application_id, version in {APPLICATION_ID: shared, **(transactions or {})}.items()
+            ],
+        )
+        before = self.version
+        try:
+            self._delta.create_write_transaction(actions, "append", self._delta.schema(), commit_properties=properties)
+        except (DeltaError, OSError) as error:
+            self._delta.update_incremental()
+            # A commit may stand although what follows it, such as a checkpoint, failed.
+            if any(self.folder.uri(add.path) in self.files for add in adds):
+                return True
+            if self.version != before:
+                self._check()
+                return False
+            raise TableError(self.folder.location, f"cannot be written: {error}", "Check space and permissions.") from error
+        self._delta.update_incremental()
+        return True
+
+
+def _same_type(one: pa.DataType, other: pa.DataType) -> bool:
+    """Compare types apart from nullability, names of list items and width of offsets."""
+    if pa.types.is_struct(one) and pa.types.is_struct(other):
+        return [field.name for field in one] == [field.name for field in other] and all(
+            _same_type(one.field(at).type, other.field(at).type) for at in range(one.num_fields)
+        )
+    if (pa.types.is_list(one) or pa.types.is_large_list(one)) and pa.types.is_list(other):
+        return _same_type(one.value_type, other.value_type)
+    narrow = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
+    return narrow.get(one, one) == narrow.get(other, other)

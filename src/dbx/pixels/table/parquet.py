@@ -1,0 +1,197 @@
+"""Parquet files of a table: written sorted, with the statistics and Bloom filters by which readers skip."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timezone
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+
+#: Columns with least and greatest values in the Delta log.
+STATISTICS_COLUMNS = (
+    "path",
+    "original_path",
+    "modificationTime",
+    "length",
+    "PatientID",
+    "StudyInstanceUID",
+    "StudyDate",
+    "AccessionNumber",
+    "SeriesInstanceUID",
+    "Modality",
+    "SOPInstanceUID",
+)
+SORT_KEYS = ("StudyInstanceUID", "SeriesInstanceUID", "InstanceNumber", "path")
+ROW_GROUP_ROWS = 4096
+
+_BLOOM_COLUMNS = ("PatientID", "SeriesInstanceUID", "SOPInstanceUID")
+#: Values that hardly repeat: a dictionary would only cost time.
+_UNIQUE_COLUMNS = {"path", "original_path", "relative_path", "local_path", "meta", "thumbnail", "SOPInstanceUID"}
+#: Values by which nobody skips; their statistics would cost half of the writing.
+_OPAQUE_COLUMNS = {"meta", "thumbnail"}
+
+#: Characters of a string that go into the log.
+_STATISTICS_CHARACTERS = 256
+_GREATEST_CHARACTER = "\U0010ffff"
+
+
+class DataFileWriter:
+    """Writes one Parquet file of a table and describes it for the log.
+
+    Parameters
+    ----------
+    files : pyarrow.fs.FileSystem
+        Rooted at the table's folder.
+    schema : pyarrow.Schema
+        The table's.
+    """
+
+    def __init__(self, files: pafs.FileSystem, schema: pa.Schema) -> None:
+        self.path = f"part-{uuid.uuid4()}.zstd.parquet"
+        self.rows = 0
+        self._files = files
+        self._schema = schema
+        self._statistics = {name: _Statistics() for name in STATISTICS_COLUMNS if name in schema.names}
+        self._sink = files.open_output_stream(self.path)
+        self._writer = pq.ParquetWriter(self._sink, schema, **_writer_options(schema))
+
+    def write(self, rows: pa.Table) -> None:
+        """Append rows, which are of the table's schema and sorted."""
+        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        self.rows += rows.num_rows
+        for name, statistics in self._statistics.items():
+            statistics.add(rows[name])
+
+    def finish(self, *, data_change: bool = True) -> AddAction:
+        """Close the file and return what to commit."""
+        self._writer.close()
+        self._sink.close()
+        size = self._files.get_file_info(self.path).size
+        return AddAction(self.path, size, {}, int(time.time() * 1000), data_change, self._statistics_json())
+
+    def abandon(self) -> None:
+        """Delete what was written."""
+        for part in (self._writer, self._sink):
+            try:
+                part.close()
+            except (OSError, pa.ArrowInvalid):
+                pass  # closing flushes, which fails again where writing failed
+        delete_files(self._files, [self.path])
+
+    def _statistics_json(self) -> str:
+        known = {name: statistics for name, statistics in self._statistics.items() if statistics.least is not None}
+        return json.dumps(
+            {
+                "numRecords": self.rows,
+                "minValues": {name: _lower_bound(statistics.least) for name, statistics in known.items()},
+                "maxValues": {name: _upper_bound(statistics.greatest) for name, statistics in known.items()},
+                "nullCount": {name: statistics.nulls for name, statistics in self._statistics.items()},
+            }
+        )
+
+
+class _Statistics:
+    def __init__(self) -> None:
+        self.least: Any = None
+        self.greatest: Any = None
+        self.nulls = 0
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        self.nulls += column.null_count
+        bounds = pc.min_max(column).as_py()
+        if bounds["min"] is not None:
+            self.least = bounds["min"] if self.least is None else min(self.least, bounds["min"])
+            self.greatest = bounds["max"] if self.greatest is None else max(self.greatest, bounds["max"])
+
+
+def write_sorted(files: pafs.FileSystem, rows: pa.Table) -> AddAction:
+    """Sort rows and write them as one file."""
+    keys = [(name, "ascending") for name in SORT_KEYS if name in rows.column_names]
+    order = pc.sort_indices(rows.select([name for name, _ in keys]), sort_keys=keys)
+    return write_batches(files, rows.schema, [rows.take(order)])
+
+
+def write_batches(
+    files: pafs.FileSystem, schema: pa.Schema, batches: Iterable[pa.Table], *, data_change: bool = True
+) -> AddAction:
+    """Write sorted rows as one file, which is deleted again if that fails."""
+    writer = DataFileWriter(files, schema)
+    try:
+        for batch in batches:
+            writer.write(batch)
+        return writer.finish(data_change=data_change)
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+def read_without(files: pafs.FileSystem, path: str, schema: pa.Schema, dropped: pa.Array) -> Iterator[pa.Table]:
+    """Read a file in the table's schema, row group by row group, without the rows of the dropped paths."""
+    with files.open_input_file(path) as source:
+        for batch in pq.ParquetFile(source).iter_batches(ROW_GROUP_ROWS):
+            kept = batch.filter(pc.invert(pc.is_in(batch["path"], value_set=dropped)))
+            if kept.num_rows:
+                yield conform(pa.Table.from_batches([kept]), schema)
+
+
+def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Give rows the schema's columns in its order: absent ones are null, types are cast where that loses nothing."""
+    return pa.Table.from_arrays(
+        [
+            rows[field.name].cast(field.type) if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
+
+
+def delete_files(files: pafs.FileSystem, paths: Iterable[str]) -> None:
+    """Delete files that no commit names; those that cannot be deleted are left for `vacuum`."""
+    for path in paths:
+        try:
+            files.delete_file(path)
+        except OSError:
+            continue
+
+
+@lru_cache(maxsize=8)
+def _writer_options(schema: pa.Schema) -> dict[str, Any]:
+    empty = io.BytesIO()
+    pq.write_table(schema.empty_table(), empty)
+    leaves = [pq.ParquetFile(empty).schema.column(at).path for at in range(len(pq.ParquetFile(empty).schema))]
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": [leaf for leaf in leaves if leaf not in _UNIQUE_COLUMNS],
+        "write_statistics": [leaf for leaf in leaves if leaf not in _OPAQUE_COLUMNS],
+        "bloom_filter_options": {
+            name: {"ndv": ROW_GROUP_ROWS, "fpp": 0.01} for name in _BLOOM_COLUMNS if name in schema.names
+        },
+    }
+
+
+def _lower_bound(value: Any) -> Any:
+    return value[:_STATISTICS_CHARACTERS] if isinstance(value, str) else _json_value(value)
+
+
+def _upper_bound(value: Any) -> Any:
+    if isinstance(value, str):
+        short = value[:_STATISTICS_CHARACTERS]
+        return short if short == value else short + _GREATEST_CHARACTER
+    return _json_value(value)
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return value.isoformat() if isinstance(value, date) else value

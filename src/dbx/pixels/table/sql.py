@@ -1,0 +1,163 @@
+"""SQL over a table: read-only DuckDB that sees the views and nothing else."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from pydicom.datadict import keyword_dict
+
+from dbx.pixels.errors import QueryError
+from dbx.pixels.table import views
+from dbx.pixels.table.duck import connect, literal, scan, schema_file
+from dbx.pixels.table.objects import ObjectTable
+from dbx.pixels.table.principal import EVERYTHING, Principal
+from dbx.pixels.table.schema import TABLE_SCHEMA
+
+BATCH_ROWS = 8192
+
+_READS = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+_TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"}
+_EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\S)", re.IGNORECASE)
+_TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?")
+_ONLY_SELECT = "Write one SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN statement."
+
+
+def query(table: ObjectTable | None, sql: str, *, principal: Principal = EVERYTHING) -> pa.RecordBatchReader:
+    """Answer one SQL query over the table's current snapshot.
+
+    It sees `object_catalog`, `studies`, `series`, `instances`, `issues` and `dicom_tags`, and the function
+    ``dicom(meta, attribute)``, which takes an attribute out of `meta` as text by its keyword or its tag (``'Rows'``,
+    ``'00280010'``, ``'(0028,0010)'``): several values are joined by a backslash, a person's name is its alphabetic
+    group, a sequence is JSON; NULL if the object does not have it.
+
+    Parameters
+    ----------
+    table : ObjectTable or None
+        None answers as an empty table does.
+    sql : str
+        One statement that reads.
+    principal : Principal
+        Who asks; rows that may not be seen are as if they did not exist.
+
+    Returns
+    -------
+    pyarrow.RecordBatchReader
+        Batches are computed while they are read.
+
+    Raises
+    ------
+    QueryError
+        If the query is refused or fails, also while batches are read.
+    """
+    connection = _prepare(table, principal)
+    try:
+        _refuse_all_but_reading(connection, sql)
+        reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+    except duckdb.Error as error:
+        connection.close()
+        raise _query_error(error) from error
+    except BaseException:
+        connection.close()
+        raise
+    return pa.RecordBatchReader.from_batches(reader.schema, _batches(connection, reader))
+
+
+def _prepare(table: ObjectTable | None, principal: Principal) -> duckdb.DuckDBPyConnection:
+    connection = connect(table.log.folder if table else None)
+    schema = table.schema if table else TABLE_SCHEMA
+    files = table.files() if table else []
+    visible = (principal.row_filter(table.location) if table else None) or "true"
+    connection.register("dicom_tags", views.dicom_tags())
+    connection.create_function("dicom_path", _dicom_path, ["VARCHAR"], "VARCHAR")
+    connection.execute(f"CREATE VIEW object_catalog AS SELECT * FROM {scan(files, schema)} WHERE {visible}")
+    for statement in views.STATEMENTS:
+        connection.execute(statement)
+    allowed = ", ".join(map(literal, (schema_file(schema), *files)))
+    connection.execute(f"SET allowed_paths = [{allowed}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _batches(connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    with connection:
+        try:
+            yield from reader
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
+            raise _query_error(error) from error
+
+
+def _refuse_all_but_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Refuse a query that writes, or reads anything but the views: the table's files hold rows that a principal's filter hides."""
+    statement = _EXPLAIN.sub("", sql, count=1)
+    ((parsed,),) = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchall()
+    tree = json.loads(parsed)
+    if tree["error"]:
+        duckdb.extract_statements(sql)  # raises what is wrong with the syntax
+        raise QueryError("query", "only reading is allowed", _ONLY_SELECT)
+    if len(tree["statements"]) != 1:
+        raise QueryError("query", "more than one statement" if tree["statements"] else "is empty", _ONLY_SELECT)
+    nodes = list(_nodes(tree))
+    local = {name.lower() for node in nodes for name in _cte_names(node)}
+    if any(re.search(r"[./\\]", name) for name in local):  # it could stand for a file elsewhere in the query
+        raise QueryError("query", "a WITH name looks like a file", "Use a plain name.")
+    for node in nodes:
+        kind = node.get("type", "")
+        if kind.endswith("_NODE") and kind not in _READS:
+            raise QueryError("query", "only reading is allowed", _ONLY_SELECT)
+        if kind == "TABLE_FUNCTION":
+            name = node["function"].get("function_name", "")
+            if name.lower() not in _TABLE_FUNCTIONS:
+                raise QueryError("query", f"table function {name} is not allowed", "Read the views.")
+        if kind == "BASE_TABLE":
+            name = node["table_name"]
+            place = {node["schema_name"], node["catalog_name"]} - {"", "main", "memory"}
+            if name.lower() not in local.union(views.VIEWS) or place:
+                close = difflib.get_close_matches(name, views.VIEWS, 1)
+                hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(views.VIEWS)}."
+                raise QueryError("query", f"there is no table {'.'.join([*place, name])}", hint)
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, dict):
+            yield node
+            todo.extend(node.values())
+        elif isinstance(node, list):
+            todo.extend(node)
+
+
+def _cte_names(node: dict[str, Any]) -> list[str]:
+    ctes = node.get("cte_map")
+    return [entry["key"] for entry in ctes["map"]] if isinstance(ctes, dict) else []
+
+
+def _dicom_path(attribute: str) -> str:
+    """Return the JSON path of an attribute given by keyword or tag; run once a query, where it is a constant."""
+    match = _TAG.fullmatch(attribute.strip())
+    if match:
+        return f'$."{(match[1] + match[2]).upper()}"'
+    tag = keyword_dict.get(attribute)
+    if tag is None:
+        close = difflib.get_close_matches(attribute, keyword_dict, 1)
+        raise ValueError(
+            f"there is no DICOM attribute {attribute!r}. "
+            + (f"Did you mean {close[0]}?" if close else "Give a keyword, or a tag as GGGGEEEE.")
+        )
+    return f'$."{tag:08X}"'
+
+
+def _query_error(error: Exception) -> QueryError:
+    """Make one line of DuckDB's several: without its class, the excerpt with carets and file names."""
+    text = str(error).split("\n\nLINE ")[0]
+    text = re.sub(r"^.*?(UDF: ValueError|Error): ", "", text, flags=re.DOTALL)
+    problem, _, remedy = text.partition("\n")
+    return QueryError("query", problem.rstrip("!. "), " ".join(remedy.split()))
