@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from obstore.store import ObjectStore, from_url
 
 from dbx.pixels.errors import ObjectNotFoundError, StorageError
 from dbx.pixels.storage.credentials import VARIABLES, Access, anonymous, find_access
+from dbx.pixels.storage.local import Object
 
 #: What obstore raises when access is denied, and everything that it raises.
 DENIED = (PermissionDeniedError, UnauthenticatedError)
@@ -24,6 +25,9 @@ RETRIES: Any = {
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
 }
 _HOW_TO_SIGN = "Set the store's variables (AWS_..., AZURE_STORAGE_..., GOOGLE_...) or log in with its tools."
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 Result = TypeVar("Result")
 
@@ -127,3 +131,8 @@ def locate(address: str) -> tuple[Bucket, str]:
 @lru_cache(maxsize=64)
 def _bucket(url: str, _variables: frozenset[tuple[str, str]]) -> Bucket:
     return Bucket(url)
+
+
+def as_object(bucket: Bucket, meta: Any) -> Object:
+    """Take from obstore's description of an object what a listing tells of it."""
+    return f"{bucket.url}/{meta['path']}", (meta["last_modified"] - _EPOCH) // _MICROSECOND, meta["size"]

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from obstore.exceptions import AlreadyExistsError, NotSupportedError, PreconditionError
 from obstore.store import ObjectStore
 
 from dbx.pixels.errors import StorageError, UnsafeStoreError
-from dbx.pixels.storage.buckets import DENIED, RETRIES, locate
-from dbx.pixels.storage.reader import BrokenReader, ClosingReader, Reader
+from dbx.pixels.storage.buckets import DENIED, RETRIES, as_object, locate
+from dbx.pixels.storage.local import Object
+from dbx.pixels.storage.reader import ClosingReader
 
 #: Bytes of an object that are fetched before anybody asks, and the least that is fetched at once.
 HEAD_BYTES = 64 * 1024
-_PREFETCHES = 32
+
+
+def stat_remote(address: str) -> Object:
+    """Return address, modification time and length of one object.
+
+    Raises
+    ------
+    StorageError
+        If there is no such object, or the store does not tell.
+    """
+    bucket, key = locate(address)
+    return as_object(bucket, bucket.ask(key, lambda store: store.head(key)))
 
 
 class CloudReader(ClosingReader):
@@ -38,9 +48,7 @@ class CloudReader(ClosingReader):
 
     def __init__(self, address: str, size: int | None = None) -> None:
         self._bucket, self._key = locate(address)
-        if size is None:
-            size = self._bucket.ask(self._key, lambda store: store.head(self._key))["size"]
-        self.size: int = size
+        self.size = stat_remote(address)[2] if size is None else size
         self._kept = (0, b"")
 
     def read(self, offset: int, length: int) -> bytes:
@@ -57,26 +65,6 @@ class CloudReader(ClosingReader):
             )
             self._kept = (start, kept)
         return kept[offset - start : offset - start + length]
-
-
-def prefetch(addresses: Sequence[str], lengths: Sequence[int]) -> list[Reader]:
-    """Open many objects with their first `HEAD_BYTES` fetched, many at a time.
-
-    An object that cannot be read becomes a reader that says so when it is read.
-    """
-
-    def fetch(address: str, length: int) -> Reader:
-        try:
-            reader = CloudReader(address, length)
-            reader.read(0, 1)
-        except StorageError as error:
-            return BrokenReader(length, error)
-        return reader
-
-    if not addresses:
-        return []
-    with ThreadPoolExecutor(min(_PREFETCHES, len(addresses)), thread_name_prefix="pixels-fetch") as pool:
-        return list(pool.map(fetch, addresses, lengths))
 
 
 def probe_conditional_put(url: str) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from obstore.exceptions import InvalidPathError
 
 from dbx.pixels.errors import ObjectNotFoundError, StorageError
-from dbx.pixels.storage.buckets import DENIED, FAILURES, Bucket, locate
+from dbx.pixels.storage.buckets import DENIED, FAILURES, Bucket, as_object, locate
 from dbx.pixels.storage.local import Object, Report
 
 _PAGE_ROWS = 1000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def lister(root: str, *, recurse: bool = True) -> tuple[bool, Callable[[Report], Iterator[Object]]]:
@@ -48,7 +45,7 @@ def lister(root: str, *, recurse: bool = True) -> tuple[bool, Callable[[Report],
     if found or not key:
         return bucket.access.is_anon, lambda report: _walk(bucket, key, report, recurse=recurse)
     meta = bucket.ask(key, lambda store: store.head(key))
-    return bucket.access.is_anon, lambda _report: iter([_object(bucket, meta)])
+    return bucket.access.is_anon, lambda _report: iter([as_object(bucket, meta)])
 
 
 def _walk(bucket: Bucket, prefix: str, report: Report, *, recurse: bool) -> Iterator[Object]:
@@ -73,7 +70,7 @@ def _pages(bucket: Bucket, prefix: str, report: Report) -> Iterator[Object]:
     try:
         for page in bucket.store.list(prefix or None, chunk_size=_PAGE_ROWS):
             for meta in page:
-                yield _object(bucket, meta)
+                yield as_object(bucket, meta)
             last = page[-1]["path"]
     except InvalidPathError:
         # One key that obstore cannot address spoils its whole page: go on folder by folder, so that it spoils one.
@@ -98,7 +95,7 @@ def _folder_pages(bucket: Bucket, prefix: str, report: Report, *, recurse: bool)
         if meta is None:
             yield from _folder_pages(bucket, key.rstrip("/"), report, recurse=True)
         else:
-            yield _object(bucket, meta)
+            yield as_object(bucket, meta)
 
 
 def _without_markers(bucket: Bucket, objects: Iterator[Object]) -> Iterator[Object]:
@@ -123,7 +120,3 @@ def _exists(bucket: Bucket, address: str) -> bool:
     except StorageError:
         return True  # reading it will say what is wrong
     return True
-
-
-def _object(bucket: Bucket, meta: Any) -> Object:
-    return f"{bucket.url}/{meta['path']}", (meta["last_modified"] - _EPOCH) // _MICROSECOND, meta["size"]

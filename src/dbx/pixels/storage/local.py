@@ -179,3 +179,6 @@ class LocalReader(ClosingReader):
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()

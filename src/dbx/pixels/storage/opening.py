@@ -1,23 +1,29 @@
-"""Opening any address."""
+"""Opening any address, one or many at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from dbx.pixels.errors import StorageError
-from dbx.pixels.storage.cloud import CloudReader, prefetch
+from dbx.pixels.storage.archive import open_member
+from dbx.pixels.storage.cloud import CloudReader
 from dbx.pixels.storage.local import LocalReader
-from dbx.pixels.storage.paths import is_zip_address, scheme_of
+from dbx.pixels.storage.paths import is_remote, is_zip_address, scheme_of
 from dbx.pixels.storage.reader import BrokenReader, Reader
 
+_FETCHES_AT_ONCE = 32
 
-def open_object(path: str) -> Reader:
+
+def open_object(path: str, length: int | None = None) -> Reader:
     """Open the object at an address.
 
     Parameters
     ----------
     path : str
         A canonical address that this machine can open: a ``local_path``.
+    length : int, optional
+        The object's length, if it is known: it saves a request to a store.
 
     Raises
     ------
@@ -25,16 +31,16 @@ def open_object(path: str) -> Reader:
         If it cannot be opened.
     """
     if is_zip_address(path):
-        raise StorageError(path, "archives come next")
-    return CloudReader(path) if scheme_of(path) else LocalReader(path)
+        return open_member(path)
+    return CloudReader(path, length) if scheme_of(path) else LocalReader(path)
 
 
 def sources(paths: Sequence[str], lengths: Sequence[int]) -> list[str | Reader]:
     """Return what the native core reads each object through.
 
     A local file's path stays as it is, for native code to open. Members of archives and objects in stores become
-    readers, the latter with their first bytes fetched concurrently. Nothing is raised: what cannot be opened raises
-    when it is read.
+    readers; what comes from stores has its first bytes fetched already, many objects at a time. Nothing is raised: what
+    cannot be opened raises when it is read.
 
     Parameters
     ----------
@@ -43,18 +49,24 @@ def sources(paths: Sequence[str], lengths: Sequence[int]) -> list[str | Reader]:
     lengths : sequence of int
         The objects' lengths, as they were listed.
     """
-    remote = [index for index, path in enumerate(paths) if scheme_of(path) and not is_zip_address(path)]
-    opened: dict[int, str | Reader] = dict(
-        zip(remote, prefetch([paths[i] for i in remote], [lengths[i] for i in remote]), strict=True)
-    )
-    for index, path in enumerate(paths):
-        if is_zip_address(path):
-            opened[index] = _open_or_break(path, lengths[index])
-    return [opened.get(index, path) for index, path in enumerate(paths)]
+    with ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="pixels-fetch") as pool:  # starts threads when used
+        fetched = {
+            index: pool.submit(_open, path, lengths[index]) for index, path in enumerate(paths) if is_remote(path)
+        }
+        opened: list[str | Reader] = []
+        for index, path in enumerate(paths):
+            if index in fetched:
+                opened.append(fetched[index].result())
+            else:
+                opened.append(_open(path, lengths[index]) if is_zip_address(path) else path)
+    return opened
 
 
-def _open_or_break(path: str, length: int) -> Reader:
+def _open(path: str, length: int) -> Reader:
     try:
-        return open_object(path)
+        reader = open_object(path, length)
+        if is_remote(path):
+            reader.read(0, 1)  # readers fetch more than they are asked for, and keep it
     except StorageError as error:
         return BrokenReader(length, error)
+    return reader

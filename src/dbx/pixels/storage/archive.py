@@ -1,0 +1,311 @@
+"""Zip archives: their members where they are, and extracted to a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO
+
+from dbx.pixels.errors import ArchiveError, ObjectNotFoundError, StorageError
+from dbx.pixels.storage.block_cache import BlockCache
+from dbx.pixels.storage.cloud import CloudReader, stat_remote
+from dbx.pixels.storage.local import LocalReader, stat_object, storage_error
+from dbx.pixels.storage.paths import extension, is_zip_address, scheme_of, split_zip_address, zip_address
+from dbx.pixels.storage.reader import ClosingReader, Reader
+from dbx.pixels.storage.zip_directory import Directory, read_directory
+from dbx.pixels.storage.zip_member import open_entry
+
+_OPEN_ARCHIVES = 8
+#: How long a remote archive is taken to be the one that was opened, before its store is asked again.
+_TRUSTED_SECONDS = 30
+_SPOOLED_BYTES = 16 * 1024 * 1024
+_COPIED_BYTES = 1024 * 1024
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of an archive, or of an archive in it.
+
+    Attributes
+    ----------
+    name : str
+        As the archive has it.
+    archive : str
+        Address of the archive it lies in: a zip address if that lies in another one.
+    length, compressed : int
+        Its bytes, and those that it takes in the archive.
+    problem : str or None
+        Why it cannot be read.
+    issue : str or None
+        What is odd about it although it can be read.
+    """
+
+    name: str
+    archive: str
+    length: int
+    compressed: int
+    problem: str | None = None
+    issue: str | None = None
+
+    @property
+    def address(self) -> str:
+        """Its address, in the archive as it was opened."""
+        return zip_address(self.name, self.archive)
+
+    def address_in(self, archive: str) -> str:
+        """Return its address when the outermost archive goes by another one, as in ``/Volumes``."""
+        if is_zip_address(self.archive):
+            archive = zip_address(split_zip_address(self.archive)[0], archive)
+        return zip_address(self.name, archive)
+
+    @property
+    def relative_path(self) -> str:
+        """Its path below the outermost archive: ``inner.zip/name`` in an archive within."""
+        if is_zip_address(self.archive):
+            return f"{split_zip_address(self.archive)[0]}/{self.name}"
+        return self.name
+
+
+def members(archive: str) -> Iterator[Member]:
+    """List the members of an archive, and of the archives in it, one level deep.
+
+    Folders, hidden names and what macOS adds are left out. An archive within is replaced by its members; one that
+    cannot be opened is a member with a problem.
+
+    Parameters
+    ----------
+    archive : str
+        Canonical address of a zip archive, as this machine opens it.
+
+    Raises
+    ------
+    ArchiveError
+        If it is no zip archive, or its directory cannot be read to its end; then what could be read has been yielded.
+    StorageError
+        If it cannot be opened.
+    """
+    opened = _open_archive(archive)
+    directory = opened.directory()
+    for entry in directory.entries.values():
+        problem = entry.problem
+        if problem is None and extension(entry.name) == "zip" and not is_zip_address(archive):
+            try:
+                yield from members(zip_address(entry.name, archive))
+                continue
+            except StorageError as error:
+                problem = error.problem
+        issue = "is in the archive more than once; the last one counts" if entry.name in directory.repeated else None
+        yield Member(entry.name, archive, entry.length, entry.compressed, problem, issue)
+    if directory.damage:
+        raise ArchiveError(archive, f"cannot be read to its end: {directory.damage}", "Copy it here again.")
+
+
+def open_member(address: str) -> Reader:
+    """Open a member of an archive.
+
+    Parameters
+    ----------
+    address : str
+        ``zip://member::archive``, with the archive as this machine opens it.
+
+    Returns
+    -------
+    Reader
+        Of a deflated member it is `sequential`, and inflates no more than is read.
+
+    Raises
+    ------
+    ObjectNotFoundError
+        If the archive, or the member in it, does not exist.
+    ArchiveError
+        If the member cannot be read, now or when it is read: it is encrypted, truncated, damaged, compressed by
+        another method than deflate, or inflates beyond reason.
+    """
+    name, archive = split_zip_address(address)
+    return _open_archive(archive).open(name, address)
+
+
+def extract_member(member: Member, target: str, modified: datetime) -> str:
+    """Write a member to its place below a folder, at once or not at all.
+
+    Parameters
+    ----------
+    member : Member
+        From `members`.
+    target : str
+        A local folder; it is made.
+    modified : datetime
+        The archive's modification time, which the file gets.
+
+    Returns
+    -------
+    str
+        The path of the file below `target`.
+
+    Raises
+    ------
+    ArchiveError
+        If the member cannot be read, or its name would lead out of the folder.
+    StorageError
+        If the file cannot be written.
+    """
+    if scheme_of(target):
+        raise StorageError(target, "is no local folder, and archives are extracted to local folders only")
+    relative = _path_below(member)
+    folder = Path(target, relative).parent
+    unfinished = folder / f".{uuid.uuid4().hex}.part"  # hidden, so that no listing takes it for an object
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.resolve().is_relative_to(Path(target).resolve()):
+            raise ArchiveError(member.address, "would be written through a link that leads out of the folder")
+        with open_member(member.address) as reader, unfinished.open("xb") as file:
+            _copy(reader, file)
+        os.utime(unfinished, (modified.timestamp(), modified.timestamp()))
+        unfinished.replace(Path(target, relative))
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise ArchiveError(member.address, "has the name of a folder, or a folder in it that of a file") from error
+    except StorageError:
+        raise
+    except OSError as error:
+        raise storage_error(str(Path(target, relative)), error) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return relative
+
+
+def _path_below(member: Member) -> str:
+    """Return where a member goes below its folder; a name that was made to lead elsewhere is refused."""
+    # Archives made on Windows by careless writers have backslashes for separators.
+    path = member.relative_path.replace("\\", "/")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or ".." in parts or not parts or _DRIVE.match(parts[0]) or "\0" in path:
+        raise ArchiveError(
+            member.address, "has a name that leads out of the folder it is extracted to", "Read it in place instead."
+        )
+    relative = "/".join(parts)
+    if relative != member.relative_path and relative in _open_archive(member.archive).directory().entries:
+        raise ArchiveError(member.address, "has another member's name once it is written as a path")
+    return relative
+
+
+def _copy(reader: Reader, file: IO[bytes]) -> None:
+    offset = 0
+    while piece := reader.read(offset, _COPIED_BYTES):
+        file.write(piece)
+        offset += len(piece)
+
+
+class _Archive:
+    """An opened archive, shared by the threads that read its members.
+
+    Attributes
+    ----------
+    version : object
+        Another one when the archive was replaced.
+    asked : float
+        When it was last made sure that this is so, on the monotonic clock.
+    """
+
+    def __init__(self, address: str, version: object) -> None:
+        self.version = version
+        self.asked = time.monotonic()
+        self._address = address
+        self._lock = threading.Lock()
+        self._loaded: tuple[Reader, Directory] | None = None
+
+    def directory(self) -> Directory:
+        """Return the archive's directory."""
+        return self._load()[1]
+
+    def open(self, name: str, address: str) -> Reader:
+        """Open one member."""
+        reader, directory = self._load()
+        entry = directory.entries.get(name)
+        if entry is None:
+            raise ObjectNotFoundError(address, "does not exist: the archive has no such member")
+        return open_entry(reader, entry, address)
+
+    def _load(self) -> tuple[Reader, Directory]:
+        with self._lock:
+            if self._loaded is None:
+                reader = _open_bytes(self._address)
+                self._loaded = reader, read_directory(reader, self._address)
+            return self._loaded
+
+
+# Opened archives, the least recently used first. Nobody closes those that fall out, since their members may still be
+# read: their files close when the last of these is forgotten.
+_archives: OrderedDict[str, _Archive] = OrderedDict()
+_archives_lock = threading.Lock()
+
+
+def _open_archive(address: str) -> _Archive:
+    with _archives_lock:
+        known = _archives.get(address)
+    version = _version(address, known)
+    with _archives_lock:
+        archive = _archives.get(address)
+        if archive is None or archive.version != version:
+            archive = _archives[address] = _Archive(address, version)
+        _archives.move_to_end(address)
+        while len(_archives) > _OPEN_ARCHIVES:
+            _archives.popitem(last=False)
+    return archive
+
+
+def _version(address: str, known: _Archive | None) -> object:
+    """Return what changes when an archive is replaced; for one within another, the other."""
+    if is_zip_address(address):
+        return _open_archive(split_zip_address(address)[1])
+    if not scheme_of(address):
+        return stat_object(address)
+    if known and time.monotonic() < known.asked + _TRUSTED_SECONDS:
+        return known.version
+    version = stat_remote(address)
+    if known:
+        known.asked = time.monotonic()
+    return version
+
+
+def _open_bytes(address: str) -> Reader:
+    """Open an archive so that its every byte is at hand."""
+    if not is_zip_address(address):
+        return BlockCache(CloudReader(address)) if scheme_of(address) else LocalReader(address)
+    if is_zip_address(split_zip_address(address)[1]):
+        raise ArchiveError(address, "is an archive in an archive in an archive; one level is read", "Extract it first.")
+    reader = open_member(address)
+    return _SpooledReader(reader) if reader.sequential else reader
+
+
+class _SpooledReader(ClosingReader):
+    """A copy of what can only be read front to back: in memory if it is small, else in a temporary file."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.size = reader.size
+        self._lock = threading.Lock()
+        self._file = SpooledTemporaryFile(max_size=_SPOOLED_BYTES)  # noqa: SIM115 - closed with the reader
+        try:
+            _copy(reader, self._file)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read `length` bytes from `offset`; fewer at the end."""
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(max(length, 0))
+
+    def close(self) -> None:
+        """Forget the copy."""
+        self._file.close()
