@@ -1,0 +1,86 @@
+"""A stream's checkpoint: which objects each of its batches was planned to hold, and which batches are saved."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dbx.pixels.catalog.objects import LISTED_SCHEMA
+from dbx.pixels.table.schema import KNOWN_SCHEMA
+
+
+class Checkpoint:
+    """Files in a folder: a batch's plan is written before it is worked on, and marked when it is saved.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made if it is not there; belongs to one stream into one table.
+
+    Attributes
+    ----------
+    id : str
+        The stream's application id in the table's transactions.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._plans = folder / "plans"
+        self._saved = folder / "saved"
+        self._plans.mkdir(parents=True, exist_ok=True)
+        self._saved.mkdir(exist_ok=True)
+        identity = folder / "stream.json"
+        if not identity.exists():
+            _write_whole(identity, json.dumps({"id": str(uuid.uuid4())}).encode())
+        self.id: str = json.loads(identity.read_text())["id"]
+
+    def plan(self, rows: pa.Table) -> int:
+        """Write down the objects of the next batch and return the batch's number, counted from 1."""
+        number = max(self._numbers(self._plans), default=0) + 1
+        buffer = pa.BufferOutputStream()
+        pq.write_table(rows, buffer, compression="zstd")
+        _write_whole(self._plans / f"{number:012d}", buffer.getvalue())
+        return number
+
+    def mark_saved(self, number: int) -> None:
+        """Remember that a batch is in the table."""
+        _write_whole(self._saved / f"{number:012d}", b"")
+
+    def unsaved(self) -> Iterator[tuple[int, pa.Table]]:
+        """Yield number and objects of the batches that were planned and not marked as saved."""
+        for number in sorted(self._numbers(self._plans) - self._numbers(self._saved)):
+            yield number, pq.read_table(self._plans / f"{number:012d}", schema=LISTED_SCHEMA)
+
+    def planned(self) -> pa.Table:
+        """Return every object that was ever planned, as it was planned last, in `KNOWN_SCHEMA`."""
+        if not self._numbers(self._plans):
+            return KNOWN_SCHEMA.empty_table()
+        return duckdb.sql(
+            "SELECT path, modificationTime, length, original_path, false AS unreadable FROM"
+            f" read_parquet('{_quoted(self._plans)}/[0-9]*', filename = true)"
+            " QUALIFY row_number() OVER (PARTITION BY path ORDER BY filename DESC) = 1"
+        ).to_arrow_table()
+
+    @staticmethod
+    def _numbers(folder: Path) -> set[int]:
+        return {int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()}
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _write_whole(path: Path, content: bytes | pa.Buffer) -> None:
+    """Write a file so that it is there whole or not at all, also after a crash."""
+    unfinished = path.with_name(f".{path.name}-{os.getpid()}")
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)

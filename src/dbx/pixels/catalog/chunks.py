@@ -1,0 +1,74 @@
+"""Gathering small batches into chunks that are worth a commit, and counting what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dbx.pixels.table.schema import TABLE_SCHEMA
+
+DICOM = "application/dicom"
+
+#: A chunk is committed when it has this many rows or bytes: enough for few files, few enough to keep memory flat.
+CHUNK_ROWS = 10_000
+CHUNK_BYTES = 96 << 20
+
+
+def chunks(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Gather batches into tables of about `CHUNK_ROWS` rows or `CHUNK_BYTES` bytes."""
+    gathered: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        gathered.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+        if rows >= CHUNK_ROWS or size >= CHUNK_BYTES:
+            yield pa.Table.from_batches(gathered, schema)
+            gathered, rows, size = [], 0, 0
+    if rows:
+        yield pa.Table.from_batches(gathered, schema)
+
+
+@dataclass
+class Tally:
+    """What rows held that were handed to the table.
+
+    Attributes
+    ----------
+    indexed : int
+        Rows with DICOM metadata.
+    other : int
+        Objects that are no DICOM.
+    failed : int
+        Rows with an `error`.
+    issues : int
+        Entries that `pixels issues` shows for these rows: errors, and elements that something was wrong with.
+    """
+
+    indexed: int = 0
+    other: int = 0
+    failed: int = 0
+    issues: int = 0
+
+    def add(self, chunk: pa.Table) -> None:
+        """Count the rows of a chunk; it need not have all columns."""
+        failed = pc.is_valid(_column(chunk, "error"))
+        indexed = pc.is_valid(_column(chunk, "meta"))
+        is_other = pc.fill_null(pc.not_equal(_column(chunk, "file_type"), DICOM), False)
+        self.indexed += _count(indexed)
+        self.failed += _count(failed)
+        self.other += _count(pc.and_not(is_other, failed))
+        self.issues += _count(failed) + (pc.sum(pc.list_value_length(_column(chunk, "issues"))).as_py() or 0)
+
+
+def _column(chunk: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
+    if name in chunk.column_names:
+        return chunk[name]
+    return pa.nulls(chunk.num_rows, TABLE_SCHEMA.field(name).type)
+
+
+def _count(mask: pa.ChunkedArray | pa.Array) -> int:
+    return pc.sum(mask).as_py() or 0

@@ -1,0 +1,135 @@
+"""The one door by which folders, buckets and archives enter the table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+from dbx.pixels.catalog.catalog import Catalog
+from dbx.pixels.catalog.chunks import Tally
+from dbx.pixels.catalog.discovery import Counts, Discovery
+from dbx.pixels.catalog.known import Known
+from dbx.pixels.catalog.objects import object_frame
+from dbx.pixels.catalog.saving import save_frame
+from dbx.pixels.catalog.selection import Selection
+from dbx.pixels.dicom.transformers import DicomMetaExtractor, DicomThumbnailExtractor, TagExtractor
+from dbx.pixels.engine.frame import Frame
+from dbx.pixels.table.objects import ObjectTable
+from dbx.pixels.table.upkeep import optimize_if_due
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an ingest did.
+
+    Attributes
+    ----------
+    listed : int
+        Objects seen.
+    new, changed, removed, unchanged : int
+        Of these, and of what the table knew, by comparison.
+    indexed : int
+        DICOM rows written.
+    other : int
+        Objects that are no DICOM, catalogued with their `file_type`.
+    failed : int
+        Rows with an `error`.
+    issues : int
+        What `pixels issues` shows for the rows written.
+    seconds : float
+        From the start to the last commit.
+    table_version : int
+        The table's version after it.
+    archives_skipped : int
+        Zip archives that were not looked into.
+    """
+
+    listed: int
+    new: int
+    changed: int
+    removed: int
+    unchanged: int
+    indexed: int
+    other: int
+    failed: int
+    issues: int
+    seconds: float
+    table_version: int
+    archives_skipped: int
+
+
+def ingest(
+    catalog: Catalog,
+    selection: Selection,
+    *,
+    thumbnails: bool = False,
+    deep: bool = False,
+    on_progress: Callable[[int], None] = lambda _: None,
+    started: float | None = None,
+) -> Summary:
+    """Bring the catalog's table up to date with what lies under the selected roots.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Whose table is written.
+    selection : Selection
+        Where to look and for what.
+    thumbnails : bool
+        Whether to make thumbnails.
+    deep : bool
+        Whether to read objects to their ends, for pixel statistics and content hashes.
+    on_progress : callable
+        Told how many objects are done since it was told last.
+    started : float, optional
+        `time.perf_counter` at the start, if that was before this call.
+
+    Returns
+    -------
+    Summary
+        What was done.
+
+    Raises
+    ------
+    StorageError
+        If a root does not exist or cannot be opened.
+    TableError
+        If the table cannot be written.
+    """
+    started = time.perf_counter() if started is None else started
+    discovery = Discovery(selection, catalog.home, Known.under(selection.roots, catalog.location()))
+    table = ObjectTable.create_if_missing(catalog.location())
+    frame = TagExtractor().transform(object_frame(discovery.batches))
+    frame = DicomMetaExtractor(catalog, deep=deep).transform(frame)
+    if thumbnails:
+        frame = DicomThumbnailExtractor().transform(frame)
+    tally = Tally()
+    save_frame(_observed(frame, discovery.counts, on_progress), table, tally.add)
+    vanished = discovery.vanished()
+    removed = table.remove(vanished).removed if vanished else 0
+    ended = time.perf_counter()
+    optimize_if_due(table)
+    return Summary(
+        removed=removed,
+        seconds=round(ended - started, 3),
+        table_version=table.version,
+        **asdict(discovery.counts),
+        **asdict(tally),
+    )
+
+
+def _observed(frame: Frame, counts: Counts, on_progress: Callable[[int], None]) -> Frame:
+    """Tell of each batch, and of what was left out between batches because it is known, when it is done."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        unchanged = 0
+        for batch in frame.batches():
+            on_progress(batch.num_rows + counts.unchanged - unchanged)
+            unchanged = counts.unchanged
+            yield batch
+        on_progress(counts.unchanged - unchanged)
+
+    return Frame(frame.schema, batches)

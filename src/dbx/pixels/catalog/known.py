@@ -1,0 +1,100 @@
+"""What the table knows under the selected roots, and which of it a listing has met."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from dbx.pixels.table.objects import ObjectTable
+from dbx.pixels.table.schema import KNOWN_SCHEMA
+
+#: Strips `zip://member::`, also of an archive in an archive, and leaves the archive that the listing sees.
+_OUTERMOST_ARCHIVE = r"regexp_replace(original_path, '^(zip://([^:]|:[^:])*::)+', '')"
+
+
+class Known:
+    """Compares listed objects with known ones, by path, modification time and length.
+
+    Parameters
+    ----------
+    rows : pyarrow.Table
+        Of `KNOWN_SCHEMA`; `unreadable` says that an object's bytes could not be read when it was catalogued.
+    """
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._paths = rows["path"]
+        self._times = _numbers(rows["modificationTime"])
+        self._lengths = _numbers(rows["length"])
+        self._unreadable = rows["unreadable"].to_numpy(zero_copy_only=False).astype(bool)
+        self._met = np.zeros(rows.num_rows, dtype=bool)
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        if rows.num_rows:
+            self._connection = duckdb.connect()
+            self._connection.register("rows", rows.append_column("row", pa.array(np.arange(rows.num_rows))))
+            self._connection.execute(
+                f"CREATE TEMP TABLE known AS SELECT path, row, {_OUTERMOST_ARCHIVE} AS archive,"
+                " archive <> path AS is_member FROM rows"
+            )
+            self._connection.unregister("rows")
+
+    @classmethod
+    def nothing(cls) -> Known:
+        """Make what is known of an empty table, or when everything listed is wanted."""
+        return cls(KNOWN_SCHEMA.empty_table())
+
+    @classmethod
+    def under(cls, roots: Sequence[str], location: str) -> Known:
+        """Read what a table, which need not exist, knows under some roots."""
+        table = ObjectTable.find(location)
+        return cls(table.known(*roots).read_all()) if table else cls.nothing()
+
+    def compare(self, listed: pa.RecordBatch | pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tell which of the listed objects are new, changed, or known but unread so far; remember them as met.
+
+        Parameters
+        ----------
+        listed : pyarrow.RecordBatch or pyarrow.Table
+            With the columns `path`, `modificationTime` and `length`.
+
+        Returns
+        -------
+        new, changed, unreadable : numpy.ndarray of bool, shape (rows,)
+            Objects that are in none of the three are known as they are.
+        """
+        new = np.ones(listed.num_rows, dtype=bool)
+        changed = np.zeros(listed.num_rows, dtype=bool)
+        unreadable = np.zeros(listed.num_rows, dtype=bool)
+        if self._connection is None:
+            return new, changed, unreadable
+        paths = pa.table({"path": listed["path"], "place": np.arange(listed.num_rows)})  # noqa: F841 (SQL reads it)
+        matches = self._connection.execute("SELECT place, row FROM paths JOIN known USING (path)").fetchnumpy()
+        place, row = matches["place"], matches["row"]
+        self._met[row] = True
+        new[place] = False
+        times, lengths = _numbers(listed["modificationTime"]), _numbers(listed["length"])
+        changed[place] = (times[place] != self._times[row]) | (lengths[place] != self._lengths[row])
+        unreadable[place] = self._unreadable[row] & ~changed[place]
+        return new, changed, unreadable
+
+    def meet_members(self, archives: Sequence[str]) -> int:
+        """Remember the known members of the archives as met, and return how many they are."""
+        if self._connection is None or not archives:
+            return 0
+        wanted = pa.table({"archive": pa.array(archives, pa.string())})  # noqa: F841 (SQL reads it)
+        rows = self._connection.execute(
+            "SELECT row FROM known SEMI JOIN wanted USING (archive) WHERE is_member"
+        ).fetchnumpy()["row"]
+        self._met[rows] = True
+        return len(rows)
+
+    def unmet(self) -> list[str]:
+        """Return the paths that no listing has met."""
+        return self._paths.filter(pa.array(~self._met)).to_pylist()
+
+
+def _numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
+    """Return the column as integers, absent ones as -1, so that an absent value equals an absent value."""
+    return np.asarray(column.cast(pa.int64()).fill_null(-1))

@@ -1,0 +1,168 @@
+"""Streams: frames that grow, saved in micro-batches, each object exactly once across restarts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from dbx.pixels.catalog.checkpoint import Checkpoint
+from dbx.pixels.catalog.chunks import Tally
+from dbx.pixels.catalog.discovery import Discovery
+from dbx.pixels.catalog.known import Known
+from dbx.pixels.catalog.objects import LISTED_SCHEMA, object_frame
+from dbx.pixels.catalog.saving import save_frame
+from dbx.pixels.catalog.selection import Selection
+from dbx.pixels.engine.frame import Frame, Operation
+from dbx.pixels.errors import ArgumentError
+from dbx.pixels.storage import Home
+from dbx.pixels.table.objects import ObjectTable, StreamTransaction
+from dbx.pixels.table.upkeep import optimize_if_due
+
+_UNITS = {"millisecond": 0.001, "second": 1, "minute": 60, "hour": 3600}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Where a stream comes from and when it looks again.
+
+    Attributes
+    ----------
+    selection : Selection
+        Where to look and for what.
+    home : Home
+        Resolves volume paths.
+    checkpoints : pathlib.Path
+        Folder of checkpoints; each stream into each table has its own in it.
+    max_files : int
+        Objects in a micro-batch at most.
+    interval : float or None
+        Seconds between two looks; with None the stream ends when all that was there is saved.
+    """
+
+    selection: Selection
+    home: Home
+    checkpoints: Path
+    max_files: int
+    interval: float | None
+
+    def checkpoint(self, table: str) -> Checkpoint:
+        """Open the checkpoint of this stream into a table, given by its name or location."""
+        of_roots = hashlib.sha256("\n".join(self.selection.roots).encode()).hexdigest()[:12]
+        return Checkpoint(self.checkpoints / re.sub(r"[^\w.-]+", "_", table).strip("_") / of_roots)
+
+
+class StreamingFrame(Frame):
+    """A frame whose rows are never all there: transform it, then `Catalog.save` runs it.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Schema of the rows after all operations.
+    stream : Stream
+        Where rows of `LISTED_SCHEMA` come from.
+    operations : tuple of callable
+        What happens to the batches of each micro-batch, in order.
+    """
+
+    isStreaming = True
+
+    def __init__(self, schema: pa.Schema, stream: Stream, operations: tuple[Operation, ...] = ()) -> None:
+        super().__init__(schema, self._refuse)
+        self.stream = stream
+        self._operations = operations
+
+    def _derive(self, schema: pa.Schema, operation: Operation) -> StreamingFrame:
+        return StreamingFrame(schema, self.stream, (*self._operations, operation))
+
+    def of(self, listed: pa.Table) -> Frame:
+        """Return the ordinary frame that the operations make of one micro-batch."""
+        frame = object_frame(listed.to_batches)
+        for operation in self._operations:
+            frame = frame._derive(self.schema, operation)
+        return frame
+
+    @staticmethod
+    def _refuse() -> Iterator[pa.RecordBatch]:
+        raise ArgumentError(
+            "streaming frame", "cannot be read like a table", "Give it to catalog.save(), which runs it."
+        )
+
+
+def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
+    """Save a stream's micro-batches until it ends, or for as long as nobody interrupts it.
+
+    What the table or the checkpoint knows is not read again. A batch that was planned and, as far as the checkpoint
+    knows, not saved is looked up in the table's transactions, and saved if it is not there.
+
+    Parameters
+    ----------
+    frame : StreamingFrame
+        The stream with its operations.
+    table : ObjectTable
+        Where to save.
+
+    Returns
+    -------
+    Tally
+        What the rows held.
+    """
+    stream = frame.stream
+    checkpoint = stream.checkpoint(table.location)
+    tally = Tally()
+
+    def save(number: int, listed: pa.Table) -> None:
+        if (table.transaction_version(checkpoint.id) or 0) < number:
+            save_frame(frame.of(listed), table, tally.add, StreamTransaction(checkpoint.id, number))
+        checkpoint.mark_saved(number)
+        optimize_if_due(table)
+
+    while True:
+        for number, listed in checkpoint.unsaved():
+            save(number, listed)
+        discovery = Discovery(stream.selection, stream.home, Known.under(stream.selection.roots, table.location))
+        planned = Known(checkpoint.planned())
+        for listed in _micro_batches(_unplanned(discovery.batches(), planned), stream.max_files):
+            save(checkpoint.plan(listed), listed)
+        if stream.interval is None:
+            return tally
+        try:
+            time.sleep(stream.interval)
+        except KeyboardInterrupt:
+            return tally
+
+
+def seconds(interval: str) -> float:
+    """Read an interval as Spark writes it: ``"10 seconds"``, ``"1 minute"``.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+?)s?\s*", interval.lower())
+    if not match or match[2] not in _UNITS:
+        raise ArgumentError("triggerProcessingTime", f"{interval!r} is no interval", "Write for example '10 seconds'.")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _unplanned(batches: Iterator[pa.RecordBatch], planned: Known) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        new, changed, _ = planned.compare(batch)
+        yield batch.filter(pa.array(new | changed))
+
+
+def _micro_batches(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    gathered = LISTED_SCHEMA.empty_table()
+    for batch in batches:
+        gathered = pa.concat_tables([gathered, pa.Table.from_batches([batch])])
+        while gathered.num_rows >= rows:
+            yield gathered.slice(0, rows)
+            gathered = gathered.slice(rows)
+    if gathered.num_rows:
+        yield gathered

@@ -1,0 +1,61 @@
+"""The command group, and what all verbs have in common: options, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from dbx.pixels import __version__
+from dbx.pixels.errors import PixelsError
+
+#: Exit code of a run that the user interrupted, as shells have it.
+_INTERRUPTED = 128 + signal.SIGINT
+
+
+#: A verb's module is loaded when the verb is used.
+_MODULE_BY_VERB = {
+    "demo": "demo",
+    "doctor": "doctor",
+    "info": "info",
+    "ingest": "ingest",
+    "issues": "info",
+    "optimize": "upkeep",
+    "remove": "upkeep",
+    "sql": "sql",
+}
+
+
+class _Verbs(click.Group):
+    """The verbs, whose errors are told in one line."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_MODULE_BY_VERB)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _MODULE_BY_VERB:
+            return None
+        return getattr(import_module(f"dbx.pixels.cli.{_MODULE_BY_VERB[cmd_name]}"), cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PixelsError as error:
+            click.echo(f"pixels: {error}", err=True)
+            ctx.exit(1)
+        except BrokenPipeError:  # the reader of our output, such as head, has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+        except KeyboardInterrupt:
+            click.echo("pixels: interrupted; what was committed stays, run again to go on", err=True)
+            ctx.exit(_INTERRUPTED)
+
+
+@click.command(cls=_Verbs)
+@click.version_option(__version__, prog_name="pixels")
+def main() -> None:
+    """Folders, buckets and zip archives of DICOM as one open table for SQL."""
