@@ -4,6 +4,7 @@ from dbx.pixels.table.names import TableName, table_location
 from dbx.pixels.table.objects import Committed, ObjectTable, StreamTransaction
 from dbx.pixels.table.principal import EVERYTHING, Principal
 from dbx.pixels.table.sql import query
+from dbx.pixels.table.upkeep import Upkept, optimize, optimize_if_due
 
 __all__ = [
     "EVERYTHING",
@@ -12,6 +13,9 @@ __all__ = [
     "Principal",
     "StreamTransaction",
     "TableName",
+    "Upkept",
+    "optimize",
+    "optimize_if_due",
     "query",
     "table_location",
 ]

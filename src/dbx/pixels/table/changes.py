@@ -54,7 +54,8 @@ def changes_of_saving(chunk: pa.Table, log: DeltaLog, seen: SeenPaths) -> Change
     """Compare rows, one a path, with the table.
 
     A row whose path is unknown is new. A row with another modification time or length than the table's replaces it. Any
-    other row is the same object: where it fills columns that were null, its values that are not null go over the table's.
+    other row is the same object: where it fills columns that were null, its values that are not null go over the
+    table's.
 
     Parameters
     ----------
@@ -106,9 +107,7 @@ def _removal(log: DeltaLog, files: Sequence[DataFile], predicate: str, given: pa
         if given is not None:
             connection.register("given", given)
         source = scan((file.uri for file in files), log.schema, filename=True)
-        held = connection.sql(
-            f"SELECT filename, path FROM {source} WHERE {predicate} ORDER BY path"
-        ).to_arrow_table()
+        held = connection.sql(f"SELECT filename, path FROM {source} WHERE {predicate} ORDER BY path").to_arrow_table()
     return Changes(nothing, _by_file(held), removed=held.num_rows)
 
 

@@ -13,10 +13,7 @@ from dbx.pixels.engine.pool import cores
 from dbx.pixels.errors import TableError
 from dbx.pixels.table.changes import Changes
 from dbx.pixels.table.log import DataFile, DeltaLog
-from dbx.pixels.table.parquet import delete_files, read_without, write_batches, write_sorted
-
-#: Rows of one file when a large chunk is saved.
-FILE_ROWS = 65_536
+from dbx.pixels.table.parquet import FILE_ROWS, delete_files, read_without, write_batches, write_sorted
 
 
 class Draft:
@@ -53,10 +50,9 @@ class Draft:
                     if file.rows is None or len(paths) < file.rows:
                         kept = read_without(self._files, file.path, log.schema, paths)
                         jobs.append(pool.submit(write_batches, self._files, log.schema, kept))
-            failures = [job.exception() for job in jobs if job.exception()]
             self.adds = [job.result() for job in jobs if not job.exception()]
-            if failures:
-                raise failures[0]
+            for job in jobs:
+                job.result()  # raises what the writing raised
         except OSError as error:
             self.discard()
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pyarrow.fs as pafs
 
 from dbx.pixels.storage import cloud
-from dbx.pixels.storage.paths import is_remote, scheme_of
+from dbx.pixels.storage.paths import is_remote
 
 
 class TableFolder:
@@ -37,7 +37,8 @@ class TableFolder:
             self.storage_options = cloud.storage_options(location)
             self._remote = cloud.filesystem(location)
             root = self.location.partition("://")[2]
-            self.files: pafs.FileSystem = pafs.SubTreeFileSystem(root, pafs.PyFileSystem(pafs.FSSpecHandler(self._remote)))
+            store = pafs.PyFileSystem(pafs.FSSpecHandler(self._remote))
+            self.files: pafs.FileSystem = pafs.SubTreeFileSystem(root, store)
         else:
             self.files = pafs.SubTreeFileSystem(self.location, pafs.LocalFileSystem())
 
@@ -57,8 +58,3 @@ class TableFolder:
         """Enable a DuckDB connection to read the files of an object store."""
         if self.is_remote:
             connection.register_filesystem(self._remote)
-
-    @property
-    def scheme(self) -> str:
-        """The object store's scheme, empty for a local folder."""
-        return scheme_of(self.location)

@@ -195,7 +195,8 @@ class DeltaLog:
 
     def add_columns(self, fields: Iterable[pa.Field]) -> None:
         """Add nullable columns at the end; those that are there meanwhile are left as they are."""
-        missing = [field for field in fields if field.name not in self.schema.names]
+        known = set(self.schema.names)
+        missing = [field for field in fields if field.name not in known]
         while missing:
             try:
                 self._delta.alter.add_columns([Field.from_arrow(field.with_nullable(True)) for field in missing])
@@ -261,9 +262,25 @@ class DeltaLog:
             if self.version != before:
                 self._check()
                 return False
-            raise TableError(self.folder.location, f"cannot be written: {error}", "Check space and permissions.") from error
+            raise TableError(
+                self.folder.location, f"cannot be written: {error}", "Check space and permissions."
+            ) from error
         self._delta.update_incremental()
         return True
+
+    def clean(self) -> int:
+        """Write a checkpoint, forget expired log entries, and delete files that no kept version needs.
+
+        Returns
+        -------
+        int
+            Number of deleted data files.
+        """
+        self._delta.create_checkpoint()
+        self._delta.cleanup_metadata()
+        deleted = self._delta.vacuum(dry_run=False, full=True)
+        self._delta.update_incremental()
+        return len(deleted)
 
 
 def _same_type(one: pa.DataType, other: pa.DataType) -> bool:

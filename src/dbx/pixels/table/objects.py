@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from dbx.pixels.errors import ArgumentError, CommitConflictError, TableError, TableNotFoundError
 from dbx.pixels.table.changes import Changes, changes_of_removing, changes_of_removing_under, changes_of_saving
-from dbx.pixels.table.duck import connect, scan
 from dbx.pixels.table.draft import Draft
+from dbx.pixels.table.duck import connect, scan
 from dbx.pixels.table.folder import TableFolder
 from dbx.pixels.table.log import DeltaLog
 from dbx.pixels.table.parquet import conform
@@ -159,8 +159,8 @@ class ObjectTable:
     ) -> Committed:
         """Save one chunk of rows in one commit, so that every path has one live row.
 
-        Rows of unknown paths are added. Rows with another modification time or length than the table's replace it. Rows of
-        objects that are the same are skipped, unless they fill columns that were null.
+        Rows of unknown paths are added. Rows with another modification time or length than the table's replace its row.
+        Rows of objects that are the same are skipped, unless they fill columns that were null.
 
         Parameters
         ----------
@@ -217,6 +217,7 @@ class ObjectTable:
     def _apply(self, decide: Callable[[], Changes], transaction: StreamTransaction | None = None) -> Committed:
         """Commit what `decide` finds; on a conflict look again, and decide again (contract 2)."""
         draft: Draft | None = None
+        self._log.refresh()
         for attempt in range(ATTEMPTS):
             changes = Changes(self.schema.empty_table()) if self._holds(transaction) else decide()
             if draft and not draft.changes.writes_same(changes):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +34,8 @@ STATISTICS_COLUMNS = (
 )
 SORT_KEYS = ("StudyInstanceUID", "SeriesInstanceUID", "InstanceNumber", "path")
 ROW_GROUP_ROWS = 4096
+#: Most rows of one file.
+FILE_ROWS = 65_536
 
 _BLOOM_COLUMNS = ("PatientID", "SeriesInstanceUID", "SOPInstanceUID")
 #: Values that hardly repeat: a dictionary would only cost time.
@@ -82,10 +85,8 @@ class DataFileWriter:
     def abandon(self) -> None:
         """Delete what was written."""
         for part in (self._writer, self._sink):
-            try:
+            with contextlib.suppress(OSError, pa.ArrowInvalid):  # closing flushes, and fails where writing failed
                 part.close()
-            except (OSError, pa.ArrowInvalid):
-                pass  # closing flushes, which fails again where writing failed
         delete_files(self._files, [self.path])
 
     def _statistics_json(self) -> str:
@@ -139,29 +140,27 @@ def read_without(files: pafs.FileSystem, path: str, schema: pa.Schema, dropped: 
     """Read a file in the table's schema, row group by row group, without the rows of the dropped paths."""
     with files.open_input_file(path) as source:
         for batch in pq.ParquetFile(source).iter_batches(ROW_GROUP_ROWS):
-            kept = batch.filter(pc.invert(pc.is_in(batch["path"], value_set=dropped)))
-            if kept.num_rows:
-                yield conform(pa.Table.from_batches([kept]), schema)
+            kept = pc.invert(pc.is_in(batch["path"], value_set=dropped))
+            rows = pa.Table.from_batches([batch])
+            if kept.true_count:
+                yield conform(rows if kept.true_count == rows.num_rows else rows.filter(kept), schema)
 
 
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Give rows the schema's columns in its order: absent ones are null, types are cast where that loses nothing."""
-    return pa.Table.from_arrays(
-        [
-            rows[field.name].cast(field.type) if field.name in rows.column_names else pa.nulls(rows.num_rows, field.type)
-            for field in schema
-        ],
-        schema=schema,
-    )
+    given = set(rows.column_names)
+    columns = [
+        rows[field.name].cast(field.type) if field.name in given else pa.nulls(rows.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def delete_files(files: pafs.FileSystem, paths: Iterable[str]) -> None:
     """Delete files that no commit names; those that cannot be deleted are left for `vacuum`."""
     for path in paths:
-        try:
+        with contextlib.suppress(OSError):
             files.delete_file(path)
-        except OSError:
-            continue
 
 
 @lru_cache(maxsize=8)
@@ -193,5 +192,5 @@ def _upper_bound(value: Any) -> Any:
 
 def _json_value(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return value.isoformat() if isinstance(value, date) else value

@@ -75,9 +75,11 @@ def _prepare(table: ObjectTable | None, principal: Principal) -> duckdb.DuckDBPy
     visible = (principal.row_filter(table.location) if table else None) or "true"
     connection.register("dicom_tags", views.dicom_tags())
     connection.create_function("dicom_path", _dicom_path, ["VARCHAR"], "VARCHAR")
-    connection.execute(f"CREATE VIEW object_catalog AS SELECT * FROM {scan(files, schema)} WHERE {visible}")
+    # Every view that is made opens all files below it: so the views are made over no files.
+    connection.execute(f"CREATE VIEW object_catalog AS SELECT * FROM {scan([], schema)}")
     for statement in views.STATEMENTS:
         connection.execute(statement)
+    connection.execute(f"CREATE OR REPLACE VIEW object_catalog AS SELECT * FROM {scan(files, schema)} WHERE {visible}")
     allowed = ", ".join(map(literal, (schema_file(schema), *files)))
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")
@@ -94,7 +96,10 @@ def _batches(connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader
 
 
 def _refuse_all_but_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Refuse a query that writes, or reads anything but the views: the table's files hold rows that a principal's filter hides."""
+    """Refuse a query that writes, or that reads anything but the views.
+
+    The connection can open the table's files, which hold rows that a principal's filter hides.
+    """
     statement = _EXPLAIN.sub("", sql, count=1)
     ((parsed,),) = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchall()
     tree = json.loads(parsed)

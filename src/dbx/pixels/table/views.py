@@ -22,7 +22,7 @@ VIEWS = ("object_catalog", "studies", "series", "instances", "issues", "dicom_ta
 
 
 def _one_value(keywords: tuple[str, ...], key: str) -> str:
-    # Instances of one study that contradict each other show the least value, so that an answer does not change by itself.
+    # Where instances of one study contradict each other the least value is shown: answers do not change by luck.
     return ", ".join(f"min({name}) AS {name}" for name in map(identifier, keywords) if name != identifier(key))
 
 
@@ -30,12 +30,13 @@ def _one_value(keywords: tuple[str, ...], key: str) -> str:
 _SHADOWED = """
     SELECT path, SOPInstanceUID, shown FROM (
         SELECT path, SOPInstanceUID,
-               first_value(path) OVER (PARTITION BY SOPInstanceUID ORDER BY modificationTime DESC NULLS LAST, path) AS shown
+               first_value(path) OVER newest_first AS shown
         FROM object_catalog
         WHERE SOPInstanceUID IN (
             SELECT SOPInstanceUID FROM object_catalog
             WHERE SOPInstanceUID IS NOT NULL GROUP BY SOPInstanceUID HAVING count(*) > 1
         )
+        WINDOW newest_first AS (PARTITION BY SOPInstanceUID ORDER BY modificationTime DESC NULLS LAST, path)
     ) WHERE path <> shown"""
 
 _INSTANCES = f"""
