@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbx.pixels import storage
+from dbx.pixels.dicom.issues import add_pixel_issues
 from dbx.pixels.dicom.schema import HEADER_SCHEMA, ISSUES
+from dbx.pixels.dicom.statistics import STATISTICS_FIELDS, add_statistics
 from dbx.pixels.engine.transformer import BatchRow, BatchTransformer, merge_columns, merge_fields
 from dbx.pixels.errors import ArgumentError, PixelsError
 
 ARCHIVE_TYPE = "application/zip"
-
-#: The tag under which a picture or a statistic that could not be made is reported: Pixel Data.
-PIXEL_DATA_TAG = "7FE00010"
 
 #: A word of a path: a UID or another dotted number as a whole, else a run of letters and digits.
 _WORD = re.compile(r"\d+(?:\.\d+)+|[^\W_]+")
@@ -47,10 +46,11 @@ class PathExtractor(BatchTransformer):
 
     def transform_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         paths = _column(batch, self.inputCol).to_pylist()
+        home = storage.Home.from_environment()
         base = self.basePath.rstrip("/") + "/"
         columns = {
             "relative_path": [path and path.removeprefix(base).lstrip("/") for path in paths],
-            "local_path": paths,
+            "local_path": [path and home.local_path(path) for path in paths],
             "extension": [path and _extension(path) for path in paths],
         }
         arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
@@ -81,6 +81,32 @@ class TagExtractor(BatchTransformer):
         return merge_columns(batch, {self.outputCol: tags}, self.output_schema(batch.schema))
 
 
+class FileTypeExtractor(BatchTransformer):
+    """Look at each object's first bytes for its media type; null where they cannot be read.
+
+    Parameters
+    ----------
+    inputCol : str
+        Column of addresses that this engine opens.
+    outputCol : str
+        Column of media types, ``application/dicom`` for DICOM.
+    """
+
+    def __init__(self, inputCol: str = "local_path", outputCol: str = "file_type") -> None:
+        self.inputCol = inputCol
+        self.outputCol = outputCol
+
+    def output_schema(self, input_schema: pa.Schema) -> pa.Schema:
+        return merge_fields(input_schema, [pa.field(self.outputCol, pa.string())])
+
+    def transform_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        from dbx.pixels.dicom.headers import read_headers
+
+        with ExitStack() as stack:
+            types = read_headers(_open(stack, batch, list(range(batch.num_rows)), self.inputCol)).column("file_type")
+        return merge_columns(batch, {self.outputCol: types}, self.output_schema(batch.schema))
+
+
 class DicomMetaExtractor(BatchTransformer):
     """Read the header of every object into DICOM JSON and typed columns.
 
@@ -109,8 +135,6 @@ class DicomMetaExtractor(BatchTransformer):
     def output_schema(self, input_schema: pa.Schema) -> pa.Schema:
         fields = [field.with_name(self.outputCol) if field.name == "meta" else field for field in HEADER_SCHEMA]
         if self.deep:
-            from dbx.pixels.dicom.statistics import STATISTICS_FIELDS
-
             fields += STATISTICS_FIELDS
         return merge_fields(input_schema, fields)
 
@@ -124,8 +148,6 @@ class DicomMetaExtractor(BatchTransformer):
             headers = read_headers(sources)
             columns = dict(zip(headers.schema.names, headers.columns, strict=True))
             if self.deep:
-                from dbx.pixels.dicom.statistics import add_statistics
-
                 columns |= add_statistics(sources, headers)
         # Rows that were not parsed get nulls, by taking a null row number.
         row_numbers = iter(range(len(indices)))
@@ -204,23 +226,9 @@ class DicomThumbnailExtractor(BatchTransformer):
                     failures[index] = f"no thumbnail: {error.problem}"
         columns = {
             self.outputCol: pa.array(thumbnails, pa.binary()),
-            "issues": append_issues(batch, failures),
+            "issues": add_pixel_issues(batch, failures),
         }
         return merge_columns(batch, columns, schema)
-
-
-def append_issues(batch: pa.RecordBatch, messages: dict[int, str]) -> pa.Array:
-    """Add to the `issues` of a batch what was wrong with the pixel data of some of its rows."""
-    if "issues" in batch.schema.names:
-        issues = batch.column("issues")
-        if not messages:
-            return issues
-        lists = issues.to_pylist()
-    else:
-        lists = [None] * batch.num_rows
-    for index, message in messages.items():
-        lists[index] = [*(lists[index] or ()), {"tag": PIXEL_DATA_TAG, "vr": "OW", "message": message}]
-    return pa.array(lists, ISSUES)
 
 
 def _to_parse(batch: pa.RecordBatch) -> list[bool]:

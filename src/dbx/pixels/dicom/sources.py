@@ -1,0 +1,75 @@
+"""Reading bytes of an object, be it a local path or a reader."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from dbx.pixels.errors import PixelDataError, StorageError
+from dbx.pixels.storage import Reader
+
+Source = str | Reader
+
+
+def read_range(source: Source, offset: int, length: int) -> bytes:
+    """Read exactly `length` bytes of an object.
+
+    Raises
+    ------
+    PixelDataError
+        If the object ends before.
+    StorageError
+        If it cannot be read.
+    """
+    if not isinstance(source, str):
+        return _whole(source.read(offset, min(length, source.size)), length)
+    try:
+        with Path(source).open("rb", buffering=0) as file:
+            file.seek(offset)
+            # A header may lie about a length: no more is asked for than there is.
+            return _whole(file.read(min(length, os.fstat(file.fileno()).st_size)), length)
+    except OSError as error:
+        raise StorageError(source, error.strerror or str(error)) from error
+
+
+def _whole(data: bytes, length: int) -> bytes:
+    if len(data) < length:
+        raise PixelDataError("", "the object ends within the pixel data")
+    return data
+
+
+def open_file(source: Source) -> BinaryIO:
+    """Open an object as a binary file, for libraries that want one."""
+    if isinstance(source, str):
+        return Path(source).open("rb")
+    return cast(BinaryIO, io.BufferedReader(_ReaderFile(source)))
+
+
+class _ReaderFile(io.RawIOBase):
+    """A `Reader` with a position."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._reader.size}[whence]
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._reader.read(self._position, len(buffer))
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
