@@ -1,0 +1,64 @@
+// Data elements as they are encoded: headers, items, delimiters (PS3.5 sections 7.1 and 7.5).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "byte_order.hpp"
+#include "source.hpp"
+#include "vr.hpp"
+
+namespace pixels {
+
+inline constexpr std::uint32_t kItem = 0xFFFEE000;
+inline constexpr std::uint32_t kItemDelimiter = 0xFFFEE00D;
+inline constexpr std::uint32_t kSequenceDelimiter = 0xFFFEE0DD;
+inline constexpr std::uint32_t kUndefinedLength = 0xFFFFFFFF;
+
+inline bool is_pixel_data(std::uint32_t tag) {
+  return tag == 0x7FE00010 || tag == 0x7FE00008 || tag == 0x7FE00009;
+}
+inline bool is_private(std::uint32_t tag) { return (tag >> 16 & 1) != 0; }
+inline bool is_private_creator(std::uint32_t tag) {
+  return is_private(tag) && (tag & 0xFFFF) >= 0x10 && (tag & 0xFFFF) < 0x100;
+}
+
+struct Element {
+  std::uint32_t tag = 0;
+  Vr vr = Vr::none;          // as encoded; none in implicit VR
+  std::uint32_t length = 0;  // as encoded
+  std::uint64_t value = 0;   // offset of the value
+
+  bool undefined_length() const { return length == kUndefinedLength; }
+};
+
+// Reads the structure of a data set and leaves values alone.
+class ElementReader {
+ public:
+  ElementReader(Source& source, ByteOrder order) : source_(&source), order_(order) {}
+
+  Source& source() const { return *source_; }
+  ByteOrder order() const { return order_; }
+
+  // The element whose header begins at `position`; false if the header does not end before `end`.
+  bool read(std::uint64_t position, std::uint64_t end, bool implicit, Element& element) const;
+
+  // Whether the data set at `position` is in implicit VR, judged by its first element as pydicom does.
+  bool looks_implicit(std::uint64_t position, std::uint64_t end, bool otherwise) const;
+
+  bool is_item(std::uint64_t position, std::uint64_t end) const;
+
+  // Where a value of undefined length that is no sequence ends: at its delimiter.
+  std::optional<std::uint64_t> find_delimiter(std::uint64_t position, std::uint64_t end) const;
+
+  // What follows a sequence of undefined length, however deep it nests.
+  std::optional<std::uint64_t> skip_sequence(std::uint64_t position, std::uint64_t end) const;
+
+ private:
+  std::optional<std::uint64_t> delimiter_after_items(std::uint64_t position, std::uint64_t end) const;
+
+  Source* source_;
+  ByteOrder order_;
+};
+
+}  // namespace pixels

@@ -1,0 +1,582 @@
+#include "parser.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "numbers.hpp"
+#include "recognition.hpp"
+#include "values.hpp"
+
+namespace pixels {
+namespace {
+
+constexpr std::uint64_t kNoEnd = std::numeric_limits<std::uint64_t>::max();
+constexpr int kDeepest = 100;                                      // sequences within sequences
+constexpr std::uint64_t kLongestText = 16 * 1024 * 1024;           // of one value that is no binary
+constexpr std::size_t kLongestDocument = 256 * 1024 * 1024;        // of one object's JSON
+constexpr std::uint64_t kLongestDeflated = 1024 * 1024 * 1024;     // of one object
+constexpr std::size_t kBase64Piece = 48 * 1024;                    // a multiple of three
+
+constexpr std::string_view kImplicitVrLittleEndian = "1.2.840.10008.1.2";
+constexpr std::string_view kExplicitVrBigEndian = "1.2.840.10008.1.2.2";
+constexpr std::string_view kDeflated = "1.2.840.10008.1.2.1.99";
+
+std::string_view as_text(const std::uint8_t* bytes, std::size_t length) {
+  return {reinterpret_cast<const char*>(bytes), length};
+}
+
+// Whether Specific Character Set applies (PS3.5 6.1.2.2).
+bool has_own_charset(Vr vr) {
+  switch (vr) {
+    case Vr::LO: case Vr::LT: case Vr::PN: case Vr::SH: case Vr::ST: case Vr::UC: case Vr::UT: return true;
+    default: return false;
+  }
+}
+
+std::string vr_name(Vr vr) {
+  const auto letters = static_cast<std::uint16_t>(vr);
+  if (vr == Vr::none) return {};
+  return {static_cast<char>(letters >> 8), static_cast<char>(letters & 255)};
+}
+
+}  // namespace
+
+HeaderParser::Outcome HeaderParser::parse(Source& object) {
+  if (object.size() == 0) {
+    batch_.set_error("empty file");
+    return Outcome::done;
+  }
+  const std::optional<std::uint64_t> first_element = find_first_element(object, dictionary_);
+  if (!first_element) return Outcome::not_dicom;
+
+  known_pixel_representations_.clear();
+  read_object(object, *first_element);
+  if (came_too_late_) {
+    known_pixel_representations_.insert(seen_pixel_representations_.begin(), seen_pixel_representations_.end());
+    batch_.restart_row();
+    read_object(object, *first_element);
+  }
+  return doubtful_ ? Outcome::doubtful : Outcome::done;
+}
+
+void HeaderParser::read_object(Source& object, std::uint64_t first_element) {
+  stopped_ = doubtful_ = came_too_late_ = false;
+  seen_pixel_representations_.clear();
+  transfer_syntax_.clear();
+  facts_ = {};
+  attributes_.clear();
+  private_blocks_.clear();
+  batch_.set_is_dicom();
+  batch_.set_has_meta();
+
+  ElementReader reader(object, ByteOrder());
+  reader_ = &reader;
+  JsonObject json_object{0};
+  Scope root{};
+  root.object = &json_object;
+  root.charset = &default_charset();
+  const Bounds bounds{object.size(), true};
+  json_.put('{');
+  root.implicit = reader.looks_implicit(first_element, bounds.end, false);
+  std::uint64_t position = read_elements(root, first_element, kNoEnd, bounds, 0x0002);
+  if (!stopped_) {
+    root.implicit = true;
+    position = read_elements(root, position, kNoEnd, bounds, 0x0000);  // a command set (PS3.7 6.3)
+  }
+  try {
+    if (!stopped_) read_data_set(root, position);
+  } catch (const HookError& error) {
+    batch_.set_error(error.what());
+  }
+  if (attributes_.empty() && !stopped_) batch_.set_error("truncated: holds no data element");
+  end_object(root);
+}
+
+void HeaderParser::read_data_set(Scope& root, std::uint64_t position) {
+  std::string inflated;
+  if (transfer_syntax_ == kDeflated) {
+    inflated = inflate(position);
+    position = 0;
+  }
+  MemorySource memory(inflated);
+  Source& source = transfer_syntax_ == kDeflated ? memory : reader_->source();
+  ElementReader reader(source, byte_order(position));
+  reader_ = &reader;
+  root.begin = position;
+  root.implicit = reader.looks_implicit(position, source.size(), transfer_syntax_ == kImplicitVrLittleEndian);
+  const auto known = known_pixel_representations_.find(position);
+  if (known != known_pixel_representations_.end()) root.pixel_representation = known->second;
+  read_elements(root, position, kNoEnd, {source.size(), true});
+}
+
+ByteOrder HeaderParser::byte_order(std::uint64_t position) const {
+  if (!transfer_syntax_.empty()) return ByteOrder(transfer_syntax_ == kExplicitVrBigEndian);
+  // Without a transfer syntax, a first group of 4 or 8 that reads as 1024 or 2048 was written the other way round.
+  Element element;
+  const bool readable = reader_->read(position, reader_->source().size(), false, element);
+  return ByteOrder(readable && element.vr != Vr::none && element.tag >> 16 >= 1024);
+}
+
+std::string HeaderParser::inflate(std::uint64_t position) {
+  const std::uint64_t length = reader_->source().size() - position;
+  if (length > kLongestDeflated) throw HookError("the deflated data set is larger than 1 GiB");
+  std::string deflated(static_cast<std::size_t>(length), '\0');
+  reader_->source().copy(position, reinterpret_cast<std::uint8_t*>(deflated.data()), deflated.size());
+  return hooks_.inflate(deflated);
+}
+
+// --- Data sets, elements, sequences ---
+
+std::uint64_t HeaderParser::read_elements(Scope& scope, std::uint64_t position, std::uint64_t end, Bounds bounds,
+                                          int only_group) {
+  Element element;
+  while (position < end && !stopped_) {
+    if (!reader_->read(position, bounds.end, scope.implicit, element)) {
+      end_inside(scope, position, bounds);
+      return bounds.end;
+    }
+    if (only_group != kUnknown && static_cast<int>(element.tag >> 16) != only_group) return position;
+    if (element.tag == kItemDelimiter) {
+      if (scope.parent == nullptr) report(scope, element.tag, Vr::none, "ends the data set, although no item is open");
+      return element.value;
+    }
+    if (is_pixel_data(element.tag) && scope.parent == nullptr) {
+      const auto report_issue = [&](const std::string& message) { report(scope, element.tag, element.vr, message); };
+      PixelDataLocator(*reader_, facts_, batch_, report_issue).locate(element);
+      return bounds.end;
+    }
+    position = read_element(scope, element, bounds);
+  }
+  return position;
+}
+
+std::uint64_t HeaderParser::read_element(Scope& scope, const Element& element, Bounds bounds) {
+  const std::uint32_t tag = element.tag;
+  if (tag >> 16 == 0xFFFE) {
+    report(scope, tag, Vr::none, "is an item or a delimiter outside of any sequence");
+    return element.value;
+  }
+  if (batch_.row_json_bytes() > kLongestDocument) {
+    batch_.set_error("metadata of more than 256 MiB");
+    stopped_ = true;
+    return bounds.end;
+  }
+  const Vr vr = vr_of(scope, element, bounds);
+  const ValueKind kind = traits_of(vr).kind;
+  if (is_pixel_data(tag)) return skip_value(scope, element, vr, bounds);  // of an icon
+  if (kind == ValueKind::unknown) {
+    report(scope, tag, vr, "has a value representation that DICOM does not know");
+    return skip_value(scope, element, vr, bounds);
+  }
+  if (kind == ValueKind::sequence) return read_sequence(scope, element, bounds);
+
+  if (element.undefined_length()) {
+    const std::optional<std::uint64_t> delimiter = reader_->find_delimiter(element.value, bounds.end);
+    if (!delimiter) return skip_value(scope, element, vr, bounds);
+    read_value(scope, tag, vr, element.value, *delimiter - element.value);
+    return std::min(*delimiter + 8, bounds.end);
+  }
+  const std::uint64_t available = bounds.end - element.value;
+  read_value(scope, tag, vr, element.value, std::min<std::uint64_t>(element.length, available));
+  if (element.length <= available) return element.value + element.length;
+  if (bounds.cut_off) {
+    truncated(scope, tag, vr);
+  } else {
+    report(scope, tag, vr, "is longer than the sequence that it is in");
+  }
+  return bounds.end;
+}
+
+std::uint64_t HeaderParser::read_sequence(Scope& scope, const Element& element, Bounds bounds) {
+  const std::uint32_t tag = element.tag;
+  begin_attribute(scope, tag, Vr::SQ);
+  if (depth_ >= kDeepest) {
+    json_.put('}');
+    report(scope, tag, Vr::SQ, "is nested deeper than 100 sequences");
+    return skip_value(scope, element, Vr::SQ, bounds);
+  }
+  std::uint64_t end = kNoEnd;
+  if (!element.undefined_length()) {
+    end = element.value + element.length;
+    bounds = end > bounds.end ? bounds : Bounds{end, false};
+  }
+  const std::size_t before_value = json_.size();
+  json_.put(",\"Value\":[");
+  std::uint64_t position = element.value;
+  std::size_t items = 0;
+  while (position < end && !stopped_) {
+    Element item;
+    if (!reader_->read(position, bounds.end, true, item)) {
+      if (bounds.cut_off) {
+        truncated(scope, tag, Vr::SQ);
+      } else {
+        report(scope, tag, Vr::SQ, "ends inside an item or without its delimiter");
+      }
+      position = bounds.end;
+      break;
+    }
+    position = item.value;
+    if (item.tag == kSequenceDelimiter) break;
+    if (item.tag != kItem) {
+      doubtful_ = true;
+      report(scope, tag, Vr::SQ, "has something else where an item should be");
+      if (element.undefined_length()) {  // there is no telling where it ends
+        batch_.set_error("malformed: unreadable from byte " + std::to_string(position - 8));
+        stopped_ = true;
+      }
+      break;
+    }
+    if (items > 0) json_.put(',');
+    position = read_item(scope, tag, items++, position, item.length, bounds);
+  }
+  if (items > 0) {
+    json_.put("]}");
+  } else {
+    json_.truncate(before_value);
+    json_.put('}');
+  }
+  return element.undefined_length() ? position : bounds.end;
+}
+
+std::uint64_t HeaderParser::read_item(Scope& parent, std::uint32_t sequence, std::size_t number,
+                                      std::uint64_t position, std::uint32_t length, Bounds bounds) {
+  JsonObject json_object{attributes_.size()};
+  Scope scope{};
+  scope.parent = &parent;
+  scope.sequence = sequence;
+  scope.item = number;
+  scope.begin = position;
+  scope.object = &json_object;
+  scope.charset = parent.charset;
+  // Items of a data set in explicit VR may be in implicit VR, but not the other way round.
+  scope.implicit = parent.implicit || reader_->looks_implicit(position, bounds.end, false);
+  scope.first_private_block = private_blocks_.size();
+  if (!known_pixel_representations_.empty()) {
+    const auto known = known_pixel_representations_.find(position);
+    if (known != known_pixel_representations_.end()) scope.pixel_representation = known->second;
+  }
+  json_.put('{');
+  ++depth_;
+  const std::uint64_t end = length == kUndefinedLength ? kNoEnd : position + length;
+  position = read_elements(scope, position, end, bounds);
+  --depth_;
+  end_object(scope);
+  private_blocks_.resize(scope.first_private_block);
+  return position;
+}
+
+std::uint64_t HeaderParser::skip_value(const Scope& scope, const Element& element, Vr vr, Bounds bounds) {
+  std::optional<std::uint64_t> next;
+  if (!element.undefined_length()) {
+    if (element.length <= bounds.end - element.value) next = element.value + element.length;
+  } else if (vr == Vr::SQ) {
+    next = reader_->skip_sequence(element.value, bounds.end);
+  } else if (const auto delimiter = reader_->find_delimiter(element.value, bounds.end)) {
+    next = std::min(*delimiter + 8, bounds.end);
+  }
+  if (next) return *next;
+  if (bounds.cut_off) {
+    truncated(scope, element.tag, vr);
+  } else {
+    report(scope, element.tag, vr, "is longer than the sequence that it is in");
+  }
+  return bounds.end;
+}
+
+void HeaderParser::end_inside(const Scope& scope, std::uint64_t position, Bounds bounds) {
+  if (scope.parent != nullptr) {
+    if (bounds.cut_off) return truncated(*scope.parent, scope.sequence, Vr::SQ);
+    return report(*scope.parent, scope.sequence, Vr::SQ, "ends inside an item or without its delimiter");
+  }
+  const auto left = static_cast<std::size_t>(bounds.end - position);
+  if (left == 0) return;
+  const std::uint8_t* bytes = reader_->source().view(position, left);
+  if (std::all_of(bytes, bytes + left, [](std::uint8_t byte) { return byte == 0; })) return;  // padding
+  truncated(scope, 0, Vr::none);
+}
+
+// --- Values ---
+
+void HeaderParser::read_value(Scope& scope, std::uint32_t tag, Vr vr, std::uint64_t offset, std::uint64_t length) {
+  begin_attribute(scope, tag, vr);
+  if (traits_of(vr).kind == ValueKind::binary) {
+    read_binary(scope, tag, vr, offset, length);
+  } else if (length > kLongestText) {
+    report(scope, tag, vr, "is longer than 16 MiB");
+  } else {
+    const auto bytes = static_cast<std::size_t>(length);
+    const std::uint8_t* value = reader_->source().view(offset, bytes);
+    take_note(scope, tag, value, bytes);
+    const char* problem = write_value(scope, tag, vr, value, bytes);
+    if (problem != nullptr) report(scope, tag, vr, problem);
+  }
+  json_.put('}');
+}
+
+void HeaderParser::read_binary(const Scope& scope, std::uint32_t tag, Vr vr, std::uint64_t offset,
+                               std::uint64_t length) {
+  if (scope.parent == nullptr && tag == 0x7FE00001) facts_.extended_offsets = {offset, length};
+  if (scope.parent == nullptr && tag == 0x7FE00002) facts_.extended_lengths = {offset, length};
+  if (scope.parent == nullptr && index_.find(tag) >= 0) report(scope, tag, vr, "is binary and cannot be in its column");
+  if (length == 0) return;
+  const bool too_long = length > kLongestDocument / 2;
+  if (too_long || (bulk_threshold_ && length > *bulk_threshold_)) {
+    if (!bulk_threshold_) report(scope, tag, vr, "is too long to be inline");
+    json_.put(",\"BulkDataURI\":\"bulkdata/");
+    json_.put(path(scope, tag));
+    json_.put('"');
+    return;
+  }
+  json_.put(",\"InlineBinary\":\"");
+  while (length > 0) {
+    const auto piece = static_cast<std::size_t>(std::min<std::uint64_t>(length, kBase64Piece));
+    json_.base64({reader_->source().view(offset, piece), piece});
+    offset += piece;
+    length -= piece;
+  }
+  json_.put('"');
+}
+
+const char* HeaderParser::write_value(Scope& scope, std::uint32_t tag, Vr vr, const std::uint8_t* bytes,
+                                      std::size_t length) {
+  const int column = scope.parent == nullptr ? index_.find(tag) : -1;
+  const VrTraits traits = traits_of(vr);
+  if (traits.kind == ValueKind::tag) return write_tags(json_, bytes, length, reader_->order());
+  if (traits.kind == ValueKind::number) {
+    const char* problem = write_numbers(json_, tag, vr, bytes, length, reader_->order());
+    if (column >= 0 && problem == nullptr) {
+      fill_column(scope, tag, batch_.column(column).set_numbers(batch_.row(), vr, bytes, length, reader_->order()));
+    }
+    return problem;
+  }
+  const char* problem = nullptr;
+  unsigned text_traits = 0;
+  std::string_view text = as_text(bytes, length);
+  try {
+    text = decode(scope, tag, vr, text, text_traits);
+  } catch (const HookError&) {
+    return "cannot be decoded in its character set";
+  }
+  switch (traits.kind) {
+    case ValueKind::person_name: write_person_names(json_, text); break;
+    case ValueKind::decimal: problem = write_decimals(json_, text); break;
+    case ValueKind::integer: problem = write_integers(json_, text); break;
+    default: write_text(json_, vr, text, text_traits);
+  }
+  if (column >= 0) {
+    const Fit fit = batch_.column(column).set_text(batch_.row(), vr, text);
+    if (problem == nullptr) fill_column(scope, tag, fit);
+  }
+  return problem;
+}
+
+void HeaderParser::fill_column(const Scope& scope, std::uint32_t tag, Fit fit) {
+  if (fit == Fit::whole) return;
+  report(scope, tag, Vr::none, fit == Fit::none ? "does not fit the type of its column"
+                                                : "has several values, of which its column holds the first");
+}
+
+std::string_view HeaderParser::decode(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view text,
+                                      unsigned& traits) {
+  traits = classify(text);
+  const bool own_charset = has_own_charset(vr);
+  const Charset& charset = own_charset ? *scope.charset : default_charset();
+  const bool is_escaped = own_charset && (traits & kHasControls) != 0 && text.find('\x1B') != std::string_view::npos;
+  if (!is_escaped && charset.kind != Charset::Kind::other) {
+    if ((traits & kHasHighBytes) == 0) return text;
+    if (charset.kind == Charset::Kind::utf8 && is_utf8(text)) return text;
+    decoded_.clear();
+    if (charset.kind == Charset::Kind::single_byte && decode_single_byte(text, charset, decoded_)) return decoded_;
+  }
+  decoded_ = hooks_.decode(text, charset);
+  if (!is_utf8(decoded_)) throw HookError("not decoded to UTF-8");
+  if (decoded_.find("\xEF\xBF\xBD") != std::string::npos) {
+    report(scope, tag, vr, "has bytes that its character set does not know");
+  }
+  traits = classify(decoded_);
+  return decoded_;
+}
+
+void HeaderParser::take_note(Scope& scope, std::uint32_t tag, const std::uint8_t* bytes, std::size_t length) {
+  const auto number = [&] { return length >= 2 ? reader_->order().u16(bytes) : kUnknown; };
+  switch (tag) {
+    case 0x00020010:
+      if (scope.parent == nullptr) transfer_syntax_ = trim(as_text(bytes, length), Padding::around);
+      return;
+    case 0x00080005: return set_charset(scope, trim(as_text(bytes, length), Padding::trailing));
+    case 0x00280103:
+      scope.pixel_representation = number();
+      seen_pixel_representations_.emplace_back(scope.begin, scope.pixel_representation);
+      if (scope.assumed_pixel_representation != kUnknown &&
+          scope.assumed_pixel_representation != scope.pixel_representation) {
+        came_too_late_ = true;
+      }
+      return;
+    case 0x00283002: scope.lut_entries = number(); return;
+    case 0x54001004: scope.waveform_bits = number(); return;
+    default: break;
+  }
+  if (is_private_creator(tag)) {
+    private_blocks_.push_back({tag, dictionary_.creator(trim(as_text(bytes, length), Padding::trailing))});
+  } else if (tag >> 16 == 0x0028 && scope.parent == nullptr) {
+    note_image_fact(tag, bytes, length);
+  }
+}
+
+void HeaderParser::note_image_fact(std::uint32_t tag, const std::uint8_t* bytes, std::size_t length) {
+  const auto number = [&] {
+    return length >= 2 ? std::optional<std::uint32_t>(reader_->order().u16(bytes)) : std::nullopt;
+  };
+  switch (tag) {
+    case 0x00280002: facts_.samples = number(); break;
+    case 0x00280004: facts_.is_422 = trim(as_text(bytes, length), Padding::around).ends_with("_422"); break;
+    case 0x00280010: facts_.rows = number(); break;
+    case 0x00280011: facts_.columns = number(); break;
+    case 0x00280100: facts_.bits_allocated = number(); break;
+    case 0x00280008:
+      if (const auto decimal = parse_decimal(trim(as_text(bytes, length), Padding::around))) {
+        const std::int64_t frames = to_integer(*decimal).value_or(1);
+        if (frames >= 1 && frames <= INT32_MAX) facts_.frames = static_cast<std::uint32_t>(frames);
+      }
+      break;
+    default: break;
+  }
+}
+
+void HeaderParser::set_charset(Scope& scope, std::string_view specific_character_set) {
+  std::string name(specific_character_set);
+  auto found = charsets_.find(name);
+  if (found == charsets_.end()) {
+    Charset charset = default_charset();
+    try {
+      charset = hooks_.charset(name);
+    } catch (const HookError&) {
+      report(scope, 0x00080005, Vr::CS, "names a character set that cannot be used");
+    }
+    charset.name = name;
+    found = charsets_.emplace(std::move(name), std::move(charset)).first;
+  }
+  scope.charset = &found->second;
+}
+
+// --- Value representations ---
+
+Vr HeaderParser::vr_of(Scope& scope, const Element& element, Bounds bounds) {
+  const std::uint32_t tag = element.tag;
+  if (element.vr == Vr::UN && element.undefined_length()) return Vr::SQ;  // PS3.5 6.2.2
+  if (element.vr != Vr::none && element.vr != Vr::UN) return element.vr;
+
+  Vr vr = Vr::none;
+  if (!is_private(tag) && (element.vr == Vr::none || element.length < 0xFFFF)) vr = dictionary_.public_vr(tag);
+  if (vr == Vr::none && element.undefined_length() && reader_->is_item(element.value, bounds.end)) return Vr::SQ;
+  if (vr == Vr::none && is_private(tag)) vr = private_vr(scope, tag);
+  if (vr == Vr::none && element.vr == Vr::none && (tag & 0xFFFF) == 0) vr = Vr::UL;  // a group length
+  return vr == Vr::none ? Vr::UN : settle(scope, tag, vr);
+}
+
+Vr HeaderParser::private_vr(const Scope& scope, std::uint32_t tag) const {
+  if (is_private_creator(tag)) return Vr::LO;
+  if ((tag & 0xFF00) == 0) return Vr::none;
+  const std::uint32_t creator_tag = (tag & 0xFFFF0000) | (tag >> 8 & 0xFF);
+  for (std::size_t i = private_blocks_.size(); i > scope.first_private_block; --i) {
+    const PrivateBlock& block = private_blocks_[i - 1];
+    if (block.creator_tag == creator_tag) {
+      return block.creator < 0 ? Vr::none : dictionary_.private_vr(block.creator, tag);
+    }
+  }
+  return Vr::none;
+}
+
+Vr HeaderParser::settle(Scope& scope, std::uint32_t tag, Vr vr) {
+  switch (vr) {
+    case Vr::us_or_ss: return pixel_representation(scope) == 0 ? Vr::US : Vr::SS;
+    case Vr::us_or_ow: return scope.lut_entries == 1 ? Vr::US : Vr::OW;
+    case Vr::ob_or_ow: {
+      const bool is_waveform = tag >> 16 == 0x5400, has_bytes = scope.waveform_bits != kUnknown && scope.waveform_bits <= 8;
+      return is_waveform && has_bytes && !scope.implicit ? Vr::OB : Vr::OW;
+    }
+    default: return vr;
+  }
+}
+
+int HeaderParser::pixel_representation(Scope& scope) {
+  int representation = 0;
+  for (const Scope* around = &scope; around != nullptr; around = around->parent) {
+    if (around->pixel_representation == kUnknown) continue;
+    representation = around->pixel_representation;
+    break;
+  }
+  for (Scope* around = &scope; around != nullptr && around->pixel_representation == kUnknown; around = around->parent) {
+    around->assumed_pixel_representation = representation;
+  }
+  return representation;
+}
+
+// --- JSON objects ---
+
+void HeaderParser::begin_attribute(Scope& scope, std::uint32_t tag, Vr vr) {
+  JsonObject& object = *scope.object;
+  if (attributes_.size() > object.first) {
+    if (tag <= attributes_.back().tag) object.in_order = false;
+    json_.put(',');
+  }
+  attributes_.push_back({tag, json_.size()});
+  json_.attribute(tag, vr);
+}
+
+void HeaderParser::end_object(const Scope& scope) {
+  if (!scope.object->in_order) sort_attributes(scope);
+  attributes_.resize(scope.object->first);
+  json_.put('}');
+}
+
+void HeaderParser::sort_attributes(const Scope& scope) {
+  struct Piece {
+    std::uint32_t tag;
+    std::string_view text;
+  };
+  const auto first = attributes_.begin() + static_cast<std::ptrdiff_t>(scope.object->first);
+  const std::size_t begin = first->begin;
+  const std::string copy(json_.text(begin));
+  std::vector<Piece> pieces;
+  for (auto attribute = first; attribute != attributes_.end(); ++attribute) {
+    const bool is_last = attribute + 1 == attributes_.end();
+    const std::size_t from = attribute->begin - begin, to = is_last ? copy.size() : (attribute + 1)->begin - 1 - begin;
+    pieces.push_back({attribute->tag, std::string_view(copy).substr(from, to - from)});
+  }
+  std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& one, const Piece& other) { return one.tag < other.tag; });
+  json_.truncate(begin);
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    if (i + 1 < pieces.size() && pieces[i + 1].tag == pieces[i].tag) {
+      report(scope, pieces[i].tag, Vr::none, "occurs more than once; the last one is kept");
+      continue;
+    }
+    if (json_.size() > begin) json_.put(',');
+    json_.put(pieces[i].text);
+  }
+}
+
+// --- What went wrong ---
+
+std::string HeaderParser::path(const Scope& scope, std::uint32_t tag) const {
+  std::string text;
+  if (scope.parent != nullptr) text = path(*scope.parent, scope.sequence) + '/' + std::to_string(scope.item) + '/';
+  static constexpr char kDigits[] = "0123456789ABCDEF";
+  for (int shift = 28; shift >= 0; shift -= 4) text += kDigits[tag >> shift & 15];
+  return text;
+}
+
+void HeaderParser::report(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view message) {
+  batch_.add_issue(path(scope, tag), vr_name(vr), message);
+}
+
+void HeaderParser::truncated(const Scope& scope, std::uint32_t tag, Vr vr) {
+  const std::string where = tag == 0 ? "the header of a data element" : path(scope, tag);
+  batch_.set_error("truncated inside " + where);
+  batch_.add_issue(tag == 0 ? std::string() : path(scope, tag), vr_name(vr), "is truncated");
+  stopped_ = true;
+}
+
+}  // namespace pixels

@@ -1,0 +1,145 @@
+// Reads the header of one DICOM object into a row: DICOM JSON, typed columns, pixel data, issues.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "batch.hpp"
+#include "columns.hpp"
+#include "dictionary.hpp"
+#include "elements.hpp"
+#include "hooks.hpp"
+#include "pixel_data.hpp"
+#include "source.hpp"
+
+namespace pixels {
+
+class HeaderParser {
+ public:
+  enum class Outcome {
+    done,
+    doubtful,  // there is a row, but the structure is wrong in a way that another reader may know to handle
+    not_dicom
+  };
+
+  // Binary values longer than the threshold become BulkDataURIs; without one, none do.
+  HeaderParser(const Dictionary& dictionary, const ColumnIndex& index, Hooks& hooks, HeaderBatch& batch,
+               std::optional<std::uint64_t> bulk_threshold)
+      : dictionary_(dictionary), index_(index), hooks_(hooks), batch_(batch), json_(batch.json()),
+        bulk_threshold_(bulk_threshold) {}
+
+  // Fills the batch's current row. Throws SourceError if the object cannot be read.
+  Outcome parse(Source& object);
+
+ private:
+  // How far values may reach, and whether that is only because the object is cut off there.
+  struct Bounds {
+    std::uint64_t end;
+    bool cut_off;
+  };
+
+  // A JSON object under construction: its attributes, and whether they come in order.
+  struct JsonObject {
+    std::size_t first;  // in attributes_
+    bool in_order = true;
+  };
+  struct Attribute {
+    std::uint32_t tag;
+    std::size_t begin;  // in the text
+  };
+
+  // A data set: the object's own, or that of a sequence item.
+  struct Scope {
+    Scope* parent;            // none for the object's own
+    std::uint32_t sequence;   // tag of the sequence that the item is in
+    std::size_t item;         // number of the item, from 0
+    std::uint64_t begin;
+    JsonObject* object;
+    const Charset* charset;
+    bool implicit;
+    std::size_t first_private_block;  // in private_blocks_
+    int pixel_representation = kUnknown;
+    int assumed_pixel_representation = kUnknown;  // what its elements were read with before it was known
+    int lut_entries = kUnknown;
+    int waveform_bits = kUnknown;
+  };
+  struct PrivateBlock {
+    std::uint32_t creator_tag;
+    int creator;
+  };
+  static constexpr int kUnknown = -1;
+
+  // The object as a whole.
+  void read_object(Source& object, std::uint64_t first_element);
+  void read_data_set(Scope& root, std::uint64_t position);
+  ByteOrder byte_order(std::uint64_t position) const;
+  std::string inflate(std::uint64_t position);
+
+  // Data sets, elements, sequences; each returns where what follows begins.
+  std::uint64_t read_elements(Scope& scope, std::uint64_t position, std::uint64_t end, Bounds bounds,
+                              int only_group = kUnknown);
+  std::uint64_t read_element(Scope& scope, const Element& element, Bounds bounds);
+  std::uint64_t read_sequence(Scope& scope, const Element& element, Bounds bounds);
+  std::uint64_t read_item(Scope& parent, std::uint32_t sequence, std::size_t number, std::uint64_t position,
+                          std::uint32_t length, Bounds bounds);
+  std::uint64_t skip_value(const Scope& scope, const Element& element, Vr vr, Bounds bounds);
+  void end_inside(const Scope& scope, std::uint64_t position, Bounds bounds);
+
+  // Values.
+  void read_value(Scope& scope, std::uint32_t tag, Vr vr, std::uint64_t offset, std::uint64_t length);
+  const char* write_value(Scope& scope, std::uint32_t tag, Vr vr, const std::uint8_t* bytes, std::size_t length);
+  void read_binary(const Scope& scope, std::uint32_t tag, Vr vr, std::uint64_t offset, std::uint64_t length);
+  void fill_column(const Scope& scope, std::uint32_t tag, Fit fit);
+  std::string_view decode(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view text, unsigned& traits);
+  void take_note(Scope& scope, std::uint32_t tag, const std::uint8_t* bytes, std::size_t length);
+  void note_image_fact(std::uint32_t tag, const std::uint8_t* bytes, std::size_t length);
+  void set_charset(Scope& scope, std::string_view specific_character_set);
+
+  // Value representations.
+  Vr vr_of(Scope& scope, const Element& element, Bounds bounds);
+  Vr private_vr(const Scope& scope, std::uint32_t tag) const;
+  Vr settle(Scope& scope, std::uint32_t tag, Vr vr);
+  int pixel_representation(Scope& scope);
+
+  // JSON objects.
+  void begin_attribute(Scope& scope, std::uint32_t tag, Vr vr);
+  void end_object(const Scope& scope);
+  void sort_attributes(const Scope& scope);
+
+  // What went wrong.
+  std::string path(const Scope& scope, std::uint32_t tag) const;
+  void report(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view message);
+  void truncated(const Scope& scope, std::uint32_t tag, Vr vr);
+
+  const Dictionary& dictionary_;
+  const ColumnIndex& index_;
+  Hooks& hooks_;
+  HeaderBatch& batch_;
+  JsonBuffer& json_;
+  std::optional<std::uint64_t> bulk_threshold_;
+
+  std::unordered_map<std::string, Charset> charsets_;
+  std::vector<Attribute> attributes_;
+  std::vector<PrivateBlock> private_blocks_;
+  std::string decoded_;
+
+  // Of the object that is being read.
+  ElementReader* reader_ = nullptr;
+  bool stopped_ = false;
+  bool doubtful_ = false;
+  std::string transfer_syntax_;
+  FrameFacts facts_;
+  int depth_ = 0;
+
+  // Pixel Representations by the beginnings of their data sets. Where one came after elements that depend on it, the
+  // object is read again, with all of them known.
+  std::vector<std::pair<std::uint64_t, int>> seen_pixel_representations_;
+  std::unordered_map<std::uint64_t, int> known_pixel_representations_;
+  bool came_too_late_ = false;
+};
+
+}  // namespace pixels

@@ -1,0 +1,90 @@
+// Where bytes come from: a window over an object, filled by reads at offsets.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pixels {
+
+// An object that cannot be opened or read; the message names no path and no content.
+class SourceError : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Memory for windows, kept from one object to the next.
+using WindowBuffer = std::vector<std::uint8_t>;
+
+class Source {
+ public:
+  virtual ~Source() = default;
+  Source(const Source&) = delete;
+  Source& operator=(const Source&) = delete;
+
+  std::uint64_t size() const { return size_; }
+
+  // True if reading at an offset costs reading all before it.
+  virtual bool sequential() const { return false; }
+
+  // The bytes from `offset`, which must lie within the object; they stay until the next call.
+  const std::uint8_t* view(std::uint64_t offset, std::size_t length) {
+    if (offset < begin_ || offset + length > end_) move_window(offset, length);
+    return data_ + (offset - begin_);
+  }
+
+  // Copies bytes out and leaves the window where it is: for small looks far ahead.
+  void copy(std::uint64_t offset, std::uint8_t* out, std::size_t length);
+
+ protected:
+  Source(WindowBuffer* buffer, std::size_t largest_window) : buffer_(buffer), largest_window_(largest_window) {}
+
+  // Fills `out` whole, or throws SourceError.
+  virtual void read(std::uint64_t offset, std::uint8_t* out, std::size_t length) = 0;
+
+  // Makes the whole object the window.
+  void set_whole(const std::uint8_t* data, std::uint64_t size) {
+    data_ = data;
+    size_ = end_ = size;
+  }
+
+  std::uint64_t size_ = 0;
+
+ private:
+  void move_window(std::uint64_t offset, std::size_t length);
+
+  WindowBuffer* buffer_;
+  std::size_t largest_window_;
+  std::size_t window_bytes_ = 0;
+  const std::uint8_t* data_ = nullptr;
+  std::uint64_t begin_ = 0;
+  std::uint64_t end_ = 0;
+};
+
+// A local file.
+class FileSource final : public Source {
+ public:
+  FileSource(const char* path, WindowBuffer* buffer);
+  ~FileSource() override;
+
+ protected:
+  void read(std::uint64_t offset, std::uint8_t* out, std::size_t length) override;
+
+ private:
+  int descriptor_;
+};
+
+// Bytes in memory, which the caller keeps.
+class MemorySource final : public Source {
+ public:
+  explicit MemorySource(std::string_view bytes) : Source(nullptr, 0) {
+    set_whole(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+  }
+
+ protected:
+  void read(std::uint64_t offset, std::uint8_t* out, std::size_t length) override;
+};
+
+}  // namespace pixels

@@ -1,0 +1,27 @@
+"""Keeping pydicom quiet: what it warns of may quote patients, and is told by issues instead."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pydicom.config
+
+# Filters for warnings, pydicom's settings and its logger belong to the process, not to a thread.
+_lock = threading.RLock()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Run pydicom without validation, warnings or log entries, one thread at a time."""
+    logger = logging.getLogger("pydicom")
+    with _lock, warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        was_disabled, logger.disabled = logger.disabled, True
+        try:
+            yield
+        finally:
+            logger.disabled = was_disabled
