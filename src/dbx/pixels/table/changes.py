@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbx.pixels.table.duck import connect, identifier, scan
+from dbx.pixels.table.duck import identifier, reading, scan
 from dbx.pixels.table.log import DataFile, DeltaLog
 from dbx.pixels.table.parquet import conform
 from dbx.pixels.table.prefixes import may_hold, under
@@ -69,7 +69,7 @@ def changes_of_saving(chunk: pa.Table, log: DeltaLog, seen: SeenPaths) -> Change
     suspects, files = _suspects(chunk, log, seen)
     if not files:
         return Changes(chunk, new=chunk.num_rows)
-    with connect(log.folder) as connection:
+    with reading(log.folder) as connection:
         connection.register("given", suspects)
         held = connection.sql(_held(files, log.schema)).to_arrow_table()
         connection.register("held", held)
@@ -103,7 +103,7 @@ def _removal(log: DeltaLog, files: Sequence[DataFile], predicate: str, given: pa
     nothing = log.schema.empty_table()
     if not files:
         return Changes(nothing)
-    with connect(log.folder) as connection:
+    with reading(log.folder) as connection:
         if given is not None:
             connection.register("given", given)
         source = scan((file.uri for file in files), log.schema, filename=True)
@@ -115,7 +115,7 @@ def _suspects(rows: pa.Table, log: DeltaLog, seen: SeenPaths) -> tuple[pa.Table,
     """Return the rows whose path the table may hold, and the files that may hold them: mostly none of either."""
     unseen = [file.uri for file in _overlapping(rows["path"], log) if file.uri not in seen]
     if unseen:
-        with connect(log.folder) as connection:
+        with reading(log.folder) as connection:
             paths = connection.sql(f"SELECT path FROM {scan(unseen, log.schema)}").to_arrow_table()["path"]
         seen.add(unseen, paths)
     suspects = rows.filter(seen.may_hold(rows["path"]))
@@ -150,11 +150,11 @@ def _merged(files: Iterable[DataFile], schema: pa.Schema, suspects: pa.Table) ->
         old, new = f"old.{quoted}", f"given.{quoted}"
         is_filled = f"{old} IS NULL AND {new} IS NOT NULL"
         value = f"coalesce({new}, {old})"
-        if name in _IDENTITY or suspects[name].null_count == suspects.num_rows:
-            value = old
-        elif name in _FINDINGS:
+        if name in _FINDINGS:
             value = f"CASE WHEN given.meta IS NOT NULL THEN {new} WHEN old.meta IS NULL THEN {value} ELSE {old} END"
             fills.append(f"old.meta IS NULL AND {is_filled}")
+        elif name in _IDENTITY or suspects[name].null_count == suspects.num_rows:
+            value = old
         else:
             fills.append(is_filled)
         columns.append(f"{value} AS {quoted}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +9,6 @@ import pyarrow as pa
 from deltalake.transaction import AddAction
 
 from dbx.pixels.engine.pool import cores
-from dbx.pixels.errors import TableError
 from dbx.pixels.table.changes import Changes
 from dbx.pixels.table.log import DataFile, DeltaLog
 from dbx.pixels.table.parquet import FILE_ROWS, delete_files, read_without, write_batches, write_sorted
@@ -55,12 +53,7 @@ class Draft:
                 job.result()  # raises what the writing raised
         except OSError as error:
             self.discard()
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            raise TableError(
-                log.folder.location,
-                f"cannot be written: {'there is no space left' if full else error}",
-                "Make space and run again; what was committed so far stays." if full else "Check its permissions.",
-            ) from error
+            raise log.folder.write_error(error) from error
 
     def discard(self) -> None:
         """Delete the files. Only for a draft that surely was not committed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dbx.pixels.errors import TableError
 from dbx.pixels.table.folder import TableFolder
 
 #: Of the machine's memory; what needs more spills to the temporary folder.
@@ -32,6 +34,23 @@ def connect(folder: TableFolder | None = None) -> duckdb.DuckDBPyConnection:
     if folder:
         folder.let_read(connection)
     return connection
+
+
+@contextmanager
+def reading(folder: TableFolder) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open such a database for a while.
+
+    Raises
+    ------
+    TableError
+        If the table's files cannot be read.
+    """
+    with connect(folder) as connection:
+        try:
+            yield connection
+        except (duckdb.Error, OSError, pa.ArrowException) as error:
+            problem = str(error).split("\n", 1)[0]
+            raise TableError(folder.location, f"cannot be read: {problem}", "Check its files.") from error
 
 
 def scan(uris: Iterable[str], schema: pa.Schema, *, filename: bool = False) -> str:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pyarrow.fs as pafs
 
+from dbx.pixels.errors import TableError
 from dbx.pixels.storage import cloud
 from dbx.pixels.storage.paths import is_remote
+
+#: A full disk, a spent quota, a limit on the size of files.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class TableFolder:
@@ -53,6 +59,20 @@ class TableFolder:
         """Return the address of a file by its path in the Delta log, which is percent-encoded (Delta protocol)."""
         path = unquote(path)
         return path if "://" in path or path.startswith("/") else f"{self.location}/{path}"
+
+    def write_error(self, error: Exception) -> TableError:
+        """Return what to raise when the table cannot be written: a full disk is told as such."""
+        # Arrow keeps the number; delta-rs has only the system's words.
+        full = getattr(error, "errno", None) in _NO_SPACE or any(
+            os.strerror(number) in str(error) for number in _NO_SPACE
+        )
+        if full:
+            return TableError(
+                self.location,
+                "cannot be written: there is no space left",
+                "Make space and run again; what was committed so far stays.",
+            )
+        return TableError(self.location, f"cannot be written: {error}", "Check its permissions.")
 
     def let_read(self, connection: Any) -> None:
         """Enable a DuckDB connection to read the files of an object store."""

@@ -75,6 +75,11 @@ class DeltaLog:
         If there is no Delta table.
     TableError
         If it is not a table of objects, or uses Delta features that are not understood here.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        The table's columns, and those that it lacks of the ones that Pixels writes: they read as null.
     """
 
     def __init__(self, folder: TableFolder) -> None:
@@ -133,11 +138,11 @@ class DeltaLog:
                 f"is partitioned by {', '.join(metadata.partition_columns)}",
                 "Tables of objects are not partitioned; choose another table.",
             )
-        self.schema = pa.schema(self._delta.schema().to_arrow())
+        columns = pa.schema(self._delta.schema().to_arrow())
         for name in ("path", "modificationTime", "length"):
-            if name not in self.schema.names:
+            if name not in columns.names:
                 raise TableError(location, f"has no column {name}, it is no table of objects", "Choose another table.")
-        for field in self.schema:
+        for field in columns:
             place = TABLE_SCHEMA.get_field_index(field.name)
             if place >= 0 and not _same_type(field.type, TABLE_SCHEMA.field(place).type):
                 raise TableError(
@@ -145,6 +150,8 @@ class DeltaLog:
                     f"column {field.name} is {field.type}, not {TABLE_SCHEMA.field(place).type}",
                     "Choose another table.",
                 )
+        self._columns = set(columns.names)
+        self.schema = pa.schema([*columns, *(field for field in TABLE_SCHEMA if field.name not in self._columns)])
 
     @property
     def version(self) -> int:
@@ -194,18 +201,16 @@ class DeltaLog:
         return self._delta.transaction_version(application_id)
 
     def add_columns(self, fields: Iterable[pa.Field]) -> None:
-        """Add nullable columns at the end; those that are there meanwhile are left as they are."""
-        known = set(self.schema.names)
-        missing = [field for field in fields if field.name not in known]
-        while missing:
+        """Add columns at the end, so that the table has these and all that Pixels writes."""
+        wanted = {field.name: field.with_nullable(True) for field in (*self.schema, *fields)}
+        while missing := wanted.keys() - self._columns:
+            new = [Field.from_arrow(field) for name, field in wanted.items() if name in missing]
             try:
-                self._delta.alter.add_columns([Field.from_arrow(field.with_nullable(True)) for field in missing])
+                self._delta.alter.add_columns(new)
             except CommitFailedError as error:
                 if not self.refresh():
                     raise TableError(self.folder.location, f"cannot be altered: {error}") from error
-            self.refresh()
             self._check()
-            missing = [field for field in missing if field.name not in self.schema.names]
 
     def commit(
         self,
@@ -262,9 +267,7 @@ class DeltaLog:
             if self.version != before:
                 self._check()
                 return False
-            raise TableError(
-                self.folder.location, f"cannot be written: {error}", "Check space and permissions."
-            ) from error
+            raise self.folder.write_error(error) from error
         self._delta.update_incremental()
         return True
 
@@ -275,11 +278,19 @@ class DeltaLog:
         -------
         int
             Number of deleted data files.
+
+        Raises
+        ------
+        TableError
+            If the table cannot be written.
         """
-        self._delta.create_checkpoint()
-        self._delta.cleanup_metadata()
-        deleted = self._delta.vacuum(dry_run=False, full=True)
-        self._delta.update_incremental()
+        try:
+            self._delta.create_checkpoint()
+            self._delta.cleanup_metadata()
+            deleted = self._delta.vacuum(dry_run=False, full=True)
+            self._delta.update_incremental()
+        except (DeltaError, OSError) as error:
+            raise self.folder.write_error(error) from error
         return len(deleted)
 
 

@@ -55,11 +55,13 @@ def table_location(name_or_path: str, tables_folder: Path | str) -> str:
     ArgumentError
         If it is neither a name nor a path.
     """
-    if "/" in name_or_path or Path(name_or_path).expanduser().is_dir():
+    if "/" in name_or_path or (name_or_path and Path(name_or_path).expanduser().is_dir()):
         location = canonical(name_or_path)
     else:
         location = canonical("/".join((str(tables_folder), *TableName.parse(name_or_path))))
-    if not is_remote(location) and re.search("%[0-9A-Fa-f]{2}", location):
-        # delta-rs decodes what looks like a percent escape, and would write to another folder.
-        raise ArgumentError(location, "a table's folder cannot hold a percent escape in its path", "Rename the folder.")
+    if not is_remote(location) and re.search(r"%[0-9A-Fa-f]{2}|\\", location):
+        # delta-rs would decode the one and take the other for a slash, and write to another folder.
+        raise ArgumentError(
+            location, "a table's folder can have neither percent escapes nor backslashes", "Rename the folder."
+        )
     return location

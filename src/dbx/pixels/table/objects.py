@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from dbx.pixels.errors import ArgumentError, CommitConflictError, TableError, TableNotFoundError
 from dbx.pixels.table.changes import Changes, changes_of_removing, changes_of_removing_under, changes_of_saving
 from dbx.pixels.table.draft import Draft
-from dbx.pixels.table.duck import connect, scan
+from dbx.pixels.table.duck import reading, scan
 from dbx.pixels.table.folder import TableFolder
 from dbx.pixels.table.log import DeltaLog
 from dbx.pixels.table.parquet import conform
@@ -149,7 +149,7 @@ class ObjectTable:
         sql = f"SELECT {columns} FROM {scan(uris, self.schema)} WHERE {under(prefixes)}"
 
         def batches() -> Iterator[pa.RecordBatch]:
-            with connect(self._log.folder) as connection:
+            with reading(self._log.folder) as connection:
                 yield from connection.sql(sql).to_arrow_reader()
 
         return pa.RecordBatchReader.from_batches(KNOWN_SCHEMA, batches())

@@ -6,12 +6,10 @@ import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import duckdb
 import pyarrow as pa
-from deltalake.exceptions import DeltaError
 
-from dbx.pixels.errors import PixelsError, TableError
-from dbx.pixels.table.duck import connect, identifier, scan
+from dbx.pixels.errors import PixelsError
+from dbx.pixels.table.duck import identifier, reading, scan
 from dbx.pixels.table.log import DataFile, DeltaLog
 from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.parquet import FILE_ROWS, ROW_GROUP_ROWS, SORT_KEYS, conform, delete_files, write_batches
@@ -61,11 +59,7 @@ def optimize(table: ObjectTable) -> Upkept:
     """
     log = DeltaLog(table.log.folder)  # its own view, so that other threads may use the table meanwhile
     compacted, written = _compact(log)
-    try:
-        deleted = log.clean()
-    except (DeltaError, OSError) as error:
-        raise TableError(table.location, f"cannot be cleaned up: {error}", "Check space and permissions.") from error
-    return Upkept(compacted, written, deleted, table.refresh())
+    return Upkept(compacted, written, log.clean(), table.refresh())
 
 
 def optimize_if_due(table: ObjectTable) -> None:
@@ -75,7 +69,7 @@ def optimize_if_due(table: ObjectTable) -> None:
     try:
         _compact(DeltaLog(table.log.folder))
         table.refresh()
-    except (PixelsError, DeltaError, duckdb.Error, OSError) as error:
+    except PixelsError as error:
         _log.warning("compaction is put off: %s", error)
 
 
@@ -108,7 +102,10 @@ def _bins(log: DeltaLog) -> Iterator[list[DataFile]]:
 def _compact_into_one(files: list[DataFile], log: DeltaLog) -> bool:
     if len(files) < 2:
         return False
-    add = write_batches(log.folder.files, log.schema, _sorted_rows(files, log), data_change=False)
+    try:
+        add = write_batches(log.folder.files, log.schema, _sorted_rows(files, log), data_change=False)
+    except OSError as error:
+        raise log.folder.write_error(error) from error
     for _ in range(ATTEMPTS):
         if not all(file.uri in log.files for file in files):
             break  # a writer changed rows of them meanwhile
@@ -120,7 +117,7 @@ def _compact_into_one(files: list[DataFile], log: DeltaLog) -> bool:
 
 def _sorted_rows(files: list[DataFile], log: DeltaLog) -> Iterator[pa.Table]:
     keys = ", ".join(identifier(name) for name in SORT_KEYS if name in log.schema.names)
-    with connect(log.folder) as connection:
+    with reading(log.folder) as connection:
         sql = f"SELECT * FROM {scan((file.uri for file in files), log.schema)} ORDER BY {keys}"
         for batch in connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS):
             yield conform(pa.Table.from_batches([batch]), log.schema)
