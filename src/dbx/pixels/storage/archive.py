@@ -162,25 +162,31 @@ def extract_member(member: Member, target: str, modified: datetime) -> str:
     if scheme_of(target):
         raise StorageError(target, "is no local folder, and archives are extracted to local folders only")
     relative = _path_below(member)
-    folder = Path(target, relative).parent
-    unfinished = folder / f".{uuid.uuid4().hex}.part"  # hidden, so that no listing takes it for an object
+    path = Path(target, relative)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not folder.resolve().is_relative_to(Path(target).resolve()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.resolve().is_relative_to(Path(target).resolve()):
             raise ArchiveError(member.address, "would be written through a link that leads out of the folder")
-        with open_member(member.address) as reader, unfinished.open("xb") as file:
-            _copy(reader, file)
-        os.utime(unfinished, (modified.timestamp(), modified.timestamp()))
-        unfinished.replace(Path(target, relative))
+        with open_member(member.address) as reader:
+            _write(reader, path, modified)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise ArchiveError(member.address, "has the name of a folder, or a folder in it that of a file") from error
     except StorageError:
         raise
     except OSError as error:
-        raise storage_error(str(Path(target, relative)), error) from error
+        raise storage_error(str(path), error) from error
+    return relative
+
+
+def _write(reader: Reader, path: Path, modified: datetime) -> None:
+    unfinished = path.with_name(f".{uuid.uuid4().hex}.part")  # hidden, so that no listing takes it for an object
+    try:
+        with unfinished.open("xb") as file:
+            _copy(reader, file)
+        os.utime(unfinished, (modified.timestamp(), modified.timestamp()))
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
-    return relative
 
 
 def _path_below(member: Member) -> str:

@@ -96,11 +96,13 @@ def probe_conditional_put(url: str) -> None:
         bucket.ask(key, create)
         created_twice = bucket.ask(key, create)
     except StorageError as error:
-        if isinstance(error.__cause__, NotSupportedError) or "NotImplemented" in str(error.__cause__):
-            created_twice = True
-        else:
-            problem = "cannot be written to" if isinstance(error.__cause__, DENIED) else error.problem
-            raise StorageError(url, problem, error.remedy) from error
+        if isinstance(error.__cause__, DENIED):
+            raise StorageError(
+                url, "cannot be written to with the credentials that were found", error.remedy
+            ) from error
+        if not isinstance(error.__cause__, NotSupportedError) and "NotImplemented" not in str(error.__cause__):
+            raise
+        created_twice = True
     finally:
         with contextlib.suppress(StorageError):  # the probe is empty, and the error above, if any, tells more
             bucket.ask(key, lambda store: store.delete(key))

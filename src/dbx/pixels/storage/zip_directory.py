@@ -113,7 +113,7 @@ def read_directory(reader: Reader, address: str) -> Directory:
 
 def _is_wanted(name: str) -> bool:
     """Leave out folders, and as in listings of folders, hidden names."""
-    parts = name.split("/")
+    parts = name.replace("\\", "/").split("/")
     is_hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
     return parts[-1] != "" and parts[0] != "__MACOSX" and not is_hidden
 

@@ -76,10 +76,10 @@ class _MemberReader(ClosingReader):
 
     def _check(self, offset: int, data: bytes) -> None:
         """Sum up what is read front to back, and compare at the end."""
-        if offset != self._checked:
+        if not offset <= self._checked < offset + len(data):
             return
-        self._checksum = zlib.crc32(data, self._checksum)
-        self._checked += len(data)
+        self._checksum = zlib.crc32(memoryview(data)[self._checked - offset :], self._checksum)
+        self._checked = offset + len(data)
         if self._checked == self.size and self._checksum != self._entry.crc:
             raise self._error("is damaged: its checksum does not match")
 
@@ -150,10 +150,10 @@ class DeflatedReader(_MemberReader):
                 raise self._error("is damaged: it is shorter than it says")
             if not data and not compressed:
                 raise self._error("is truncated")
+        if self._inflated + len(data) == self.size:
+            self._expect_end()
         self._check(self._inflated, data)
         self._inflated += len(data)
-        if self._inflated == self.size:
-            self._expect_end()
         self._kept += data
         del self._kept[:-_KEPT_BYTES]
 
