@@ -163,6 +163,6 @@ def _dicom_path(attribute: str) -> str:
 def _query_error(error: Exception) -> QueryError:
     """Make one line of DuckDB's several: without its class, the excerpt with carets and file names."""
     text = str(error).split("\n\nLINE ")[0]
-    text = re.sub(r"^.*?(UDF: ValueError|Error): ", "", text, flags=re.DOTALL)
+    text = re.sub(r"^.*UDF: ValueError: |^[A-Za-z ]+ Error: ", "", text)
     problem, _, remedy = text.partition("\n")
     return QueryError("query", problem.rstrip("!. "), " ".join(remedy.split()))
