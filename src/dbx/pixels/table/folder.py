@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,6 +17,8 @@ from dbx.pixels.storage.paths import is_remote
 
 #: A full disk, a spent quota, a limit on the size of files.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_probe = cache(cloud.probe_conditional_put)
 
 
 class TableFolder:
@@ -48,10 +51,18 @@ class TableFolder:
         else:
             self.files = pafs.SubTreeFileSystem(self.location, pafs.LocalFileSystem())
 
-    def make(self) -> None:
-        """Make the folder, and see to it that commits to it are safe."""
+    def prepare(self) -> None:
+        """Get the folder ready for a commit: make it, or find out once whether its store keeps commits apart.
+
+        Raises
+        ------
+        UnsafeStoreError
+            If the store ignores conditional puts.
+        StorageError
+            If the store cannot be written to.
+        """
         if self.is_remote:
-            cloud.probe_conditional_put(self.location)
+            _probe(self.location)
         else:
             Path(self.location).mkdir(parents=True, exist_ok=True)
 

@@ -12,7 +12,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from dbx.pixels.errors import TableError, TableNotFoundError, UnsafeStoreError
+from dbx.pixels.errors import StorageError, TableError, TableNotFoundError
 from dbx.pixels.table.folder import TableFolder
 from dbx.pixels.table.parquet import STATISTICS_COLUMNS
 from dbx.pixels.table.schema import TABLE_SCHEMA
@@ -103,7 +103,7 @@ class DeltaLog:
         except TableNotFoundError:
             pass
         try:
-            folder.make()
+            folder.prepare()
             DeltaTable.create(
                 folder.location,
                 TABLE_SCHEMA,
@@ -111,7 +111,7 @@ class DeltaLog:
                 configuration=CONFIGURATION,
                 storage_options=folder.storage_options,
             )
-        except UnsafeStoreError:
+        except StorageError:
             raise
         except (DeltaError, OSError) as error:
             if not DeltaTable.is_deltatable(folder.location, folder.storage_options):
@@ -241,6 +241,7 @@ class DeltaLog:
         TableError
             If the log cannot be written.
         """
+        self.folder.prepare()
         adds = list(adds)
         now = int(time.time() * 1000)
         shared = (self.transaction_version(APPLICATION_ID) or 0) + 1
