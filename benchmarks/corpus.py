@@ -239,7 +239,7 @@ def _us(dataset: Dataset, values: _Values) -> int:
 
 def _sr(dataset: Dataset, values: _Values) -> int:
     values.fill(dataset, "CompletionFlag VerificationFlag ValueType ConceptNameCodeSequence")
-    dataset.ContentSequence = Sequence(_content(values, depth=3) for _ in range(4))
+    dataset.ContentSequence = Sequence(_content(values, depth=2) for _ in range(3))
     return 0
 
 
@@ -252,7 +252,7 @@ def _content(values: _Values, depth: int) -> Dataset:
 
 
 def _seg(dataset: Dataset, values: _Values) -> int:
-    frames = 24
+    frames = 8
     segment = "SegmentNumber SegmentLabel SegmentAlgorithmType SegmentedPropertyTypeCodeSequence"
     dataset.SegmentSequence = Sequence(values.fill(Dataset(), segment) for _ in range(5))
     dataset.PerFrameFunctionalGroupsSequence = Sequence(_frame(values) for _ in range(frames))
@@ -270,14 +270,14 @@ class _Kind:
 
 
 _KINDS = (
-    _Kind("CT", CTImageStorage, 44, _ct),
-    _Kind("MR", MRImageStorage, 25, _mr),
-    _Kind("MR", EnhancedMRImageStorage, 2, _enhanced_mr),
-    _Kind("DX", DigitalXRayImageStorageForPresentation, 6, _dx),
+    _Kind("CT", CTImageStorage, 46, _ct),
+    _Kind("MR", MRImageStorage, 27, _mr),
+    _Kind("MR", EnhancedMRImageStorage, 1, _enhanced_mr),
+    _Kind("DX", DigitalXRayImageStorageForPresentation, 7, _dx),
     _Kind("MG", DigitalMammographyXRayImageStorageForPresentation, 4, _mg),
     _Kind("US", UltrasoundImageStorage, 8, _us),
-    _Kind("SR", EnhancedSRStorage, 8, _sr),
-    _Kind("SEG", SegmentationStorage, 3, _seg),
+    _Kind("SR", EnhancedSRStorage, 5, _sr),
+    _Kind("SEG", SegmentationStorage, 2, _seg),
 )
 
 
