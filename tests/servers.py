@@ -57,6 +57,18 @@ def without_conditions(application: WsgiApplication) -> WsgiApplication:
     return serve_unconditionally
 
 
+def without_accounts(application: WsgiApplication) -> WsgiApplication:
+    """Make a store know nobody: who shows credentials is turned away, who shows none may read what is public."""
+
+    def turn_away(environ: dict, start_response: Any) -> Any:
+        if "HTTP_AUTHORIZATION" in environ:
+            start_response("403 Forbidden", [("Content-Type", "application/xml")])
+            return [b"<Error><Code>InvalidAccessKeyId</Code></Error>"]
+        return application(environ, start_response)
+
+    return turn_away
+
+
 @dataclass(frozen=True)
 class S3Bucket:
     """A bucket of the test's own."""
@@ -85,7 +97,7 @@ def new_bucket(endpoint: str) -> S3Bucket:
         aws_secret_access_key="test",
         config=Config(retries={"max_attempts": 1}),
     )
-    name = f"bucket-{uuid.uuid4().hex}"
+    name = f"bucket{uuid.uuid4().hex}"
     client.create_bucket(Bucket=name)
     return S3Bucket(name, client)
 
@@ -123,6 +135,14 @@ def careless_bucket(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterat
     with serve(without_conditions(DomainDispatcherApplication(create_backend_app))) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         yield new_bucket(url)
+
+
+@pytest.fixture
+def strange_bucket(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Bucket]:
+    """A bucket on a server that knows other accounts than ours."""
+    with serve(without_accounts(DomainDispatcherApplication(create_backend_app))) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        yield bucket
 
 
 @pytest.fixture(scope="session")

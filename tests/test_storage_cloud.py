@@ -118,6 +118,27 @@ def test_without_credentials_public_objects_are_read_and_others_say_why(
     assert storage_options(bucket.url)["aws_skip_signature"] == "true"
 
 
+def test_credentials_that_a_store_does_not_know_are_left_away_if_it_is_public(strange_bucket: S3Bucket) -> None:
+    public, private = strange_bucket.put("public", b"bytes", public=True), strange_bucket.put("private", b"bytes")
+    with pytest.raises(StorageError, match="may not be read with the credentials that were found"):
+        open_object(private)
+    (batch,) = listing_of(public).batches()
+    assert batch["is_anon"].to_pylist() == [True]
+    with pytest.raises(StorageError, match="cannot be written to"):
+        probe_conditional_put(strange_bucket.url)
+
+
+def test_a_bucket_is_asked_where_it_lies(bucket: S3Bucket, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbx.pixels.storage.credentials._AWS_S3", s3_server)
+    bucket.client.create_bucket(
+        Bucket=f"{bucket.name}eu", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("AWS_REGION", "us-east-2")
+    assert storage_options(f"{bucket.url}eu")["aws_region"] == "eu-west-1"
+    assert storage_options(f"{bucket.url}none")["aws_region"] == "us-east-2"
+
+
 def test_credentials_come_from_a_profile(
     bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, s3_server: str
 ) -> None:
@@ -189,6 +210,19 @@ def write_and_query(location: str) -> list[tuple]:
 def test_deltalake_and_duckdb_reach_the_same_store(bucket: S3Bucket) -> None:
     assert write_and_query(f"{bucket.url}/tables/numbers") == [(6, 4)]
     assert names(listing_of(bucket.url)) == []  # a table is no object
+
+
+def test_google_is_listed_and_read_like_s3(bucket: S3Bucket, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Google's store answers the same requests as S3, so that the S3 server can stand in for one that is public.
+    monkeypatch.setenv("GOOGLE_BASE_URL", s3_server)
+    monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
+    for key in ["ct/1.dcm", "ct/2 ä.dcm"]:
+        bucket.put(key, b"bytes", public=True)
+    root = bucket.url.replace("s3://", "gs://")
+    (batch,) = listing_of(root).batches()
+    assert batch["path"].to_pylist() == [f"{root}/ct/1.dcm", f"{root}/ct/2 ä.dcm"]
+    assert batch["is_anon"].to_pylist() == [True, True]
+    assert open_object(f"{root}/ct/2 ä.dcm").read(1, 100) == b"ytes"
 
 
 def test_azure_is_listed_read_and_written_like_s3(container: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dbx.pixels.errors import ArgumentError, ObjectNotFoundError
+from dbx.pixels.errors import ArgumentError, ObjectNotFoundError, StorageError
 from dbx.pixels.storage import LISTING_SCHEMA, Home, Listing, list_objects
 from dbx.pixels.storage.listing import BATCH_ROWS
 
@@ -94,6 +94,21 @@ def test_a_root_may_be_one_file(root: Path, tmp_path: Path) -> None:
     write(root, "a")
     listing = listing_of(root / "a", tmp_path)
     assert [batch["path"].to_pylist() for batch in listing.batches()] == [[f"{root}/a"]]
+
+
+def test_a_root_that_is_neither_file_nor_folder_is_told_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="neither a folder nor a regular file"):
+        listing_of(tmp_path / "pipe", tmp_path)
+
+
+def test_a_file_that_vanishes_before_it_is_listed_is_a_problem(root: Path, tmp_path: Path) -> None:
+    write(root, "a")
+    listing = listing_of(root / "a", tmp_path)
+    (root / "a").unlink()
+    assert list(listing.batches()) == []
+    assert [problem.message for problem in listing.problems] == ["does not exist"]
+    assert not listing.complete
 
 
 def test_a_root_that_does_not_exist_is_told_at_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable
@@ -16,8 +17,7 @@ from dbx.pixels.errors import ObjectNotFoundError, StorageError
 from dbx.pixels.storage.credentials import VARIABLES, Access, anonymous, find_access
 from dbx.pixels.storage.local import Object
 
-#: What obstore raises when access is denied, and everything that it raises.
-DENIED = (PermissionDeniedError, UnauthenticatedError)
+#: Everything that obstore raises.
 FAILURES = (BaseError, OSError, ValueError)
 RETRIES: Any = {
     "max_retries": 4,
@@ -58,18 +58,14 @@ class Bucket:
         """
         try:
             return question(self.store)
-        except DENIED as denied:
-            if self.access.is_anon:
-                raise self.error(key, denied) from denied
-            access = anonymous(self.url, self.access)
-            store = _make_store(self.url, access)
-            try:
-                answer = question(store)
-            except FAILURES:
-                raise self.error(key, denied) from denied
-            self.access, self.store = access, store
-            return answer
         except FAILURES as failure:
+            if is_denied(failure) and not self.access.is_anon:
+                access = anonymous(self.url, self.access)
+                store = _make_store(self.url, access)
+                with contextlib.suppress(*FAILURES):  # then the first failure tells more
+                    answer = question(store)
+                    self.access, self.store = access, store
+                    return answer
             raise self.error(key, failure) from failure
 
     def error(self, key: str, failure: Exception) -> StorageError:
@@ -82,7 +78,7 @@ class Bucket:
             )
         if isinstance(failure, FileNotFoundError):
             return ObjectNotFoundError(address, "does not exist", "Check the spelling.")
-        if isinstance(failure, DENIED):
+        if is_denied(failure):
             if self.access.is_anon:
                 return StorageError(address, "is not public, and no credentials were found", _HOW_TO_SIGN)
             return StorageError(address, "may not be read with the credentials that were found", _HOW_TO_SIGN)
@@ -94,6 +90,13 @@ class Bucket:
         code = re.search(r"<Code>(\w+)</Code>", text)
         reason = ", ".join(match[1] for match in (status, code) if match) or text.partition("\n")[0]
         return StorageError(address, f"the store answered with an error: {reason}")
+
+
+def is_denied(failure: BaseException | None) -> bool:
+    """Tell whether a failure of obstore is one of credentials; those of listings come without a type."""
+    if isinstance(failure, PermissionDeniedError | UnauthenticatedError):
+        return True
+    return isinstance(failure, BaseError) and re.search(r"status code: 40[13]\b", str(failure)) is not None
 
 
 def _make_store(url: str, access: Access) -> ObjectStore:

@@ -10,7 +10,7 @@ from obstore.exceptions import AlreadyExistsError, NotSupportedError, Preconditi
 from obstore.store import ObjectStore
 
 from dbx.pixels.errors import StorageError, UnsafeStoreError
-from dbx.pixels.storage.buckets import DENIED, RETRIES, as_object, locate
+from dbx.pixels.storage.buckets import RETRIES, as_object, is_denied, locate
 from dbx.pixels.storage.local import Object
 from dbx.pixels.storage.reader import ClosingReader
 
@@ -96,7 +96,7 @@ def probe_conditional_put(url: str) -> None:
         bucket.ask(key, create)
         created_twice = bucket.ask(key, create)
     except StorageError as error:
-        if isinstance(error.__cause__, DENIED):
+        if is_denied(error.__cause__):
             raise StorageError(
                 url, "cannot be written to with the credentials that were found", error.remedy
             ) from error

@@ -8,7 +8,7 @@ from typing import Any
 from obstore.exceptions import InvalidPathError
 
 from dbx.pixels.errors import ObjectNotFoundError, StorageError
-from dbx.pixels.storage.buckets import DENIED, FAILURES, Bucket, as_object, locate
+from dbx.pixels.storage.buckets import FAILURES, Bucket, as_object, is_denied, locate
 from dbx.pixels.storage.local import Object, Report
 
 _PAGE_ROWS = 1000
@@ -38,7 +38,7 @@ def lister(root: str, *, recurse: bool = True) -> tuple[bool, Callable[[Report],
         # An unreadable page is met again, and reported, by the listing; a single object may be readable all the same.
         if isinstance(error.__cause__, InvalidPathError):
             found = True
-        elif key and isinstance(error.__cause__, DENIED):
+        elif key and is_denied(error.__cause__):
             found = False
         else:
             raise

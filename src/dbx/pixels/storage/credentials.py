@@ -65,17 +65,10 @@ def anonymous(bucket_url: str, access: Access) -> Access:
 
 def _find_s3(bucket_url: str) -> Access:
     profile = _aws_profile()
-    options = {}
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or _any_of("AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    endpoint = endpoint or profile.get("endpoint_url", "")
-    if endpoint:
-        options["aws_endpoint"] = endpoint
-        options |= {"allow_http": "true"} if endpoint.startswith("http://") else {}
-    region = (not endpoint and _bucket_region(bucket_url.partition("://")[2])) or _any_of(
-        "AWS_REGION", "AWS_DEFAULT_REGION"
-    )
-    options["aws_region"] = region or profile.get("region") or "us-east-1"
-
+    endpoint = _any_of("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT") or profile.get("endpoint_url", "")
+    region = "" if endpoint else _bucket_region(bucket_url.partition("://")[2])
+    region = region or _any_of("AWS_REGION", "AWS_DEFAULT_REGION") or profile.get("region", "us-east-1")
+    options = {"aws_region": region, **({"aws_endpoint": endpoint} if endpoint else {}), **_without_tls(endpoint)}
     access = Access(options)
     if _is_set("AWS_SKIP_SIGNATURE"):
         return anonymous(bucket_url, access)
@@ -139,8 +132,9 @@ def _bucket_region(bucket: str) -> str:
 
 
 def _find_gcs() -> Access:
+    access = Access(_without_tls(_any_of("GOOGLE_BASE_URL")))
     if _is_set("GOOGLE_SKIP_SIGNATURE"):
-        return anonymous("gs://", Access())
+        return anonymous("gs://", access)
     login = Path("~/.config/gcloud/application_default_credentials.json").expanduser()
     named = _any_of(
         "GOOGLE_APPLICATION_CREDENTIALS",
@@ -149,14 +143,13 @@ def _find_gcs() -> Access:
         "GOOGLE_SERVICE_ACCOUNT_KEY",
         "GOOGLE_BEARER_TOKEN",
     )
-    return Access() if named or login.exists() or _has_google_account() else anonymous("gs://", Access())
+    return access if named or login.exists() or _has_google_account() else anonymous("gs://", access)
 
 
 def _find_azure() -> Access:
     if _is_set("AZURE_STORAGE_USE_EMULATOR"):
         return Access({"azure_storage_use_emulator": "true", "allow_http": "true"})
-    endpoint = _any_of("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
-    access = Access({"allow_http": "true"} if endpoint.startswith("http://") else {})
+    access = Access(_without_tls(_any_of("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")))
     if _is_set("AZURE_SKIP_SIGNATURE"):
         return anonymous("az://", access)
     if _any_of(
@@ -176,6 +169,10 @@ def _find_azure() -> Access:
     if Path("~/.azure/azureProfile.json").expanduser().exists():  # `az login` was here
         return Access({**access.options, "azure_use_azure_cli": "true"})
     return access if _has_azure_identity() else anonymous("az://", access)
+
+
+def _without_tls(endpoint: str) -> dict[str, str]:
+    return {"allow_http": "true"} if endpoint.startswith("http://") else {}
 
 
 def _any_of(*variables: str) -> str:

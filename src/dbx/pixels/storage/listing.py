@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -155,12 +153,8 @@ def list_objects(root: str, home: Home, *, pattern: str | None = None, recurse: 
 
 
 def _local_lister(root: str, home: Home, *, recurse: bool) -> Callable[[local.Report], Iterator[local.Object]]:
-    try:
-        mode = os.stat(root).st_mode  # noqa: PTH116
-    except OSError as error:
-        raise local.storage_error(root, error) from error
-    if not stat.S_ISDIR(mode):
-        return lambda _report: iter([local.stat_object(root)])
+    if not local.is_folder(root):
+        return lambda report: local.one_file(root, report)
     own_folders = (home.tables, home.models, home.index, home.mlflow)
     return lambda report: local.walk(root, report, recurse=recurse, leave_out=own_folders)
 

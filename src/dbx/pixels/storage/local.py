@@ -30,6 +30,23 @@ def storage_error(path: str, error: OSError) -> StorageError:
     return StorageError(printable(path), error.strerror or str(error))
 
 
+def is_folder(path: str) -> bool:
+    """Tell a folder from a regular file.
+
+    Raises
+    ------
+    StorageError
+        If there is neither, or it cannot be looked at.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - Path.stat costs twice as much
+    except OSError as error:
+        raise storage_error(path, error) from error
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise StorageError(printable(path), "is neither a folder nor a regular file")
+    return stat.S_ISDIR(mode)
+
+
 def stat_object(path: str) -> Object:
     """Return path, modification time and length of one file.
 
@@ -39,13 +56,18 @@ def stat_object(path: str) -> Object:
         If there is no such file, or it cannot be looked at.
     """
     try:
-        return _object(path, os.stat(path))  # noqa: PTH116 - Path.stat costs twice as much
+        status = os.stat(path)  # noqa: PTH116
     except OSError as error:
         raise storage_error(path, error) from error
-
-
-def _object(path: str, status: os.stat_result) -> Object:
     return path, status.st_mtime_ns // 1000, status.st_size
+
+
+def one_file(path: str, report: Report) -> Iterator[Object]:
+    """Yield a single file, as `walk` does those of a folder."""
+    try:
+        yield stat_object(path)
+    except StorageError as error:
+        report(path, error.problem)
 
 
 def walk(root: str, report: Report, *, recurse: bool = True, leave_out: Collection[Path] = ()) -> Iterator[Object]:
@@ -151,7 +173,7 @@ class LocalReader(ClosingReader):
         self._descriptor = -1
         try:
             # Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             status = os.fstat(self._descriptor)
         except OSError as error:
             self.close()
