@@ -315,7 +315,7 @@ def test_no_member_leaves_the_folder_it_is_extracted_to(archive: str, tmp_path: 
 
 
 def test_a_link_in_the_target_is_not_followed(archive: str, tmp_path: Path) -> None:
-    write(archive, {"link/1.dcm": b"bytes"})
+    write(archive, {"link/ct/1.dcm": b"bytes"})
     (tmp_path / "out").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")

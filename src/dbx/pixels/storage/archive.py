@@ -164,9 +164,9 @@ def extract_member(member: Member, target: str, modified: datetime) -> str:
     relative = _path_below(member)
     path = Path(target, relative)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.parent.resolve().is_relative_to(Path(target).resolve()):
             raise ArchiveError(member.address, "would be written through a link that leads out of the folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open_member(member.address) as reader:
             _write(reader, path, modified)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
@@ -191,17 +191,22 @@ def _write(reader: Reader, path: Path, modified: datetime) -> None:
 
 def _path_below(member: Member) -> str:
     """Return where a member goes below its folder; a name that was made to lead elsewhere is refused."""
-    # Archives made on Windows by careless writers have backslashes for separators.
-    path = member.relative_path.replace("\\", "/")
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    if path.startswith("/") or ".." in parts or not parts or _DRIVE.match(parts[0]) or "\0" in path:
+    parts = _parts(member.relative_path)
+    if ".." in parts or parts[:1] in ([], ["/"]) or _DRIVE.match(parts[0]) or "\0" in member.name:
         raise ArchiveError(
             member.address, "has a name that leads out of the folder it is extracted to", "Read it in place instead."
         )
-    relative = "/".join(parts)
-    if relative != member.relative_path and relative in _open_archive(member.archive).directory().entries:
+    plain_name = "/".join(_parts(member.name))
+    if plain_name != member.name and plain_name in _open_archive(member.archive).directory().entries:
         raise ArchiveError(member.address, "has another member's name once it is written as a path")
-    return relative
+    return "/".join(parts)
+
+
+def _parts(name: str) -> list[str]:
+    """Split a name into folders and file; the first part of an absolute one is a slash."""
+    # Archives made on Windows by careless writers have backslashes for separators.
+    first, *others = name.replace("\\", "/").split("/")
+    return [part for part in (first or "/", *others) if part not in ("", ".")]
 
 
 def _copy(reader: Reader, file: IO[bytes]) -> None:
