@@ -169,6 +169,24 @@ def test_files_are_sorted_and_their_statistics_bound_what_they_hold(table: Objec
     assert action["min.modificationTime"].isoformat() == "2024-05-17T12:00:00+00:00"
 
 
+def test_dates_beyond_the_calendar_are_kept(table: ObjectTable) -> None:
+    far = pa.table({"path": ["/a/1"], "StudyDate": pa.array([3_000_000], pa.date32())})
+    assert table.save(far).new == 1
+    assert table.save(far).unchanged == 1
+    assert table.known("/a").read_all().num_rows == 1
+
+
+def test_a_handle_survives_that_the_log_was_cleaned_up(table: ObjectTable) -> None:
+    other = ObjectTable.open(table.location)
+    for number in range(3):
+        other.save(rows(row(f"/a/{number}")))
+    DeltaTable(table.location).create_checkpoint()
+    for version in range(3):
+        (Path(table.location) / "_delta_log" / f"{version:020}.json").unlink()
+    assert table.save(rows(row("/a/0"), row("/a/3"))).new == 1
+    assert len(live(table)) == 4
+
+
 def test_a_large_chunk_becomes_several_files_in_one_commit(table: ObjectTable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dbx.pixels.table.draft.FILE_ROWS", 40)
     version = table.version

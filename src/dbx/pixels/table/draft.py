@@ -10,8 +10,17 @@ from deltalake.transaction import AddAction
 
 from dbx.pixels.engine.pool import cores
 from dbx.pixels.table.changes import Changes
+from dbx.pixels.table.folder import FILE_ERRORS
 from dbx.pixels.table.log import DataFile, DeltaLog
-from dbx.pixels.table.parquet import FILE_ROWS, delete_files, read_without, write_batches, write_sorted
+from dbx.pixels.table.parquet import (
+    FILE_BYTES,
+    FILE_ROWS,
+    delete_files,
+    read_without,
+    rows_within,
+    write_batches,
+    write_sorted,
+)
 
 
 class Draft:
@@ -51,7 +60,7 @@ class Draft:
             self.adds = [job.result() for job in jobs if not job.exception()]
             for job in jobs:
                 job.result()  # raises what the writing raised
-        except OSError as error:
+        except FILE_ERRORS as error:
             self.discard()
             raise log.folder.write_error(error) from error
 
@@ -61,5 +70,6 @@ class Draft:
 
 
 def _slices(rows: pa.Table) -> Iterator[pa.Table]:
-    for start in range(0, rows.num_rows, FILE_ROWS):
-        yield rows.slice(start, FILE_ROWS)
+    size = min(FILE_ROWS, rows_within(FILE_BYTES, rows))
+    for start in range(0, rows.num_rows, size):
+        yield rows.slice(start, size)

@@ -27,7 +27,6 @@ def connect(folder: TableFolder | None = None) -> duckdb.DuckDBPyConnection:
             "memory_limit": MEMORY_LIMIT,
             "temp_directory": str(Path(tempfile.gettempdir()) / f"pixels-sql-{os.getpid()}"),
             "python_enable_replacements": "false",
-            "preserve_insertion_order": "false",
         }
     )
     connection.execute("SET TimeZone = 'UTC'")

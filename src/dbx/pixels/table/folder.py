@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow.fs as pafs
+from obstore.exceptions import BaseError
 
 from dbx.pixels.errors import TableError
 from dbx.pixels.storage import cloud
@@ -17,6 +18,9 @@ from dbx.pixels.storage.paths import is_remote
 
 #: A full disk, a spent quota, a limit on the size of files.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+#: What reading and writing files raises, on disks and in object stores.
+FILE_ERRORS = (OSError, BaseError)
 
 _probe = cache(cloud.probe_conditional_put)
 

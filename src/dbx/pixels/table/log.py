@@ -84,16 +84,8 @@ class DeltaLog:
 
     def __init__(self, folder: TableFolder) -> None:
         self.folder = folder
-        try:
-            self._delta = DeltaTable(folder.location, storage_options=folder.storage_options)
-        except DeltaTableNotFoundError as error:
-            raise TableNotFoundError(
-                folder.location, "there is no table", "Ingest something first: pixels ingest PATH."
-            ) from error
-        except (DeltaError, OSError) as error:
-            raise TableError(folder.location, f"cannot be read: {error}") from error
-        self._check()
         self._files: tuple[int, dict[str, DataFile]] | None = None
+        self._open()
 
     @classmethod
     def create(cls, folder: TableFolder) -> DeltaLog:
@@ -119,6 +111,18 @@ class DeltaLog:
                     folder.location, f"cannot be made: {error}", "Check that its folder can be written."
                 ) from error
         return cls(folder)
+
+    def _open(self) -> None:
+        location = self.folder.location
+        try:
+            self._delta = DeltaTable(location, storage_options=self.folder.storage_options)
+        except DeltaTableNotFoundError as error:
+            raise TableNotFoundError(
+                location, "there is no table", "Ingest something first: pixels ingest PATH."
+            ) from error
+        except (DeltaError, OSError) as error:
+            raise TableError(location, f"cannot be read: {error}", "Check its folder _delta_log.") from error
+        self._check()
 
     def _check(self) -> None:
         metadata, protocol = self._delta.metadata(), self._delta.protocol()
@@ -190,11 +194,14 @@ class DeltaLog:
     def refresh(self) -> bool:
         """Look at the newest version; tell whether there was a newer one."""
         before = self.version
-        self._delta.update_incremental()
-        changed = self.version != before
-        if changed:
-            self._check()
-        return changed
+        try:
+            self._delta.update_incremental()
+        except (DeltaError, OSError):
+            self._open()  # what follows the version looked at was cleaned up, or the table is gone
+        if self.version == before:
+            return False
+        self._check()
+        return True
 
     def transaction_version(self, application_id: str) -> int | None:
         """Return the last committed transaction of an application, None if it never committed one."""

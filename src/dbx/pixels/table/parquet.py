@@ -18,6 +18,8 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
+from dbx.pixels.table.folder import FILE_ERRORS
+
 #: Columns with least and greatest values in the Delta log.
 STATISTICS_COLUMNS = (
     "path",
@@ -33,9 +35,9 @@ STATISTICS_COLUMNS = (
     "SOPInstanceUID",
 )
 SORT_KEYS = ("StudyInstanceUID", "SeriesInstanceUID", "InstanceNumber", "path")
-ROW_GROUP_ROWS = 4096
-#: Most rows of one file.
-FILE_ROWS = 65_536
+#: Most rows of one file and of one row group; of rows with much metadata fewer, so that these bytes are not exceeded.
+FILE_ROWS, FILE_BYTES = 65_536, 512 * 2**20
+ROW_GROUP_ROWS, ROW_GROUP_BYTES = 4096, 128 * 2**20
 
 _BLOOM_COLUMNS = ("PatientID", "SeriesInstanceUID", "SOPInstanceUID")
 #: Values that hardly repeat: a dictionary would only cost time.
@@ -70,7 +72,7 @@ class DataFileWriter:
 
     def write(self, rows: pa.Table) -> None:
         """Append rows, which are of the table's schema and sorted."""
-        self._writer.write_table(rows, row_group_size=ROW_GROUP_ROWS)
+        self._writer.write_table(rows, row_group_size=min(ROW_GROUP_ROWS, rows_within(ROW_GROUP_BYTES, rows)))
         self.rows += rows.num_rows
         for name, statistics in self._statistics.items():
             statistics.add(rows[name])
@@ -85,12 +87,16 @@ class DataFileWriter:
     def abandon(self) -> None:
         """Delete what was written."""
         for part in (self._writer, self._sink):
-            with contextlib.suppress(OSError, pa.ArrowInvalid):  # closing flushes, and fails where writing failed
+            with contextlib.suppress(*FILE_ERRORS, pa.ArrowInvalid):  # closing flushes, and fails where writing failed
                 part.close()
         delete_files(self._files, [self.path])
 
     def _statistics_json(self) -> str:
-        known = {name: statistics for name, statistics in self._statistics.items() if statistics.least is not None}
+        known = {
+            name: statistics
+            for name, statistics in self._statistics.items()
+            if statistics.is_bounded and statistics.least is not None
+        }
         return json.dumps(
             {
                 "numRecords": self.rows,
@@ -102,14 +108,21 @@ class DataFileWriter:
 
 
 class _Statistics:
+    """Nulls, least and greatest value of one column."""
+
     def __init__(self) -> None:
+        self.nulls = 0
         self.least: Any = None
         self.greatest: Any = None
-        self.nulls = 0
+        self.is_bounded = True
 
     def add(self, column: pa.ChunkedArray) -> None:
         self.nulls += column.null_count
-        bounds = pc.min_max(column).as_py()
+        try:
+            bounds = pc.min_max(column).as_py()
+        except (OverflowError, ValueError):
+            self.is_bounded = False  # a date that Python's calendar does not have
+            return
         if bounds["min"] is not None:
             self.least = bounds["min"] if self.least is None else min(self.least, bounds["min"])
             self.greatest = bounds["max"] if self.greatest is None else max(self.greatest, bounds["max"])
@@ -146,6 +159,11 @@ def read_without(files: pafs.FileSystem, path: str, schema: pa.Schema, dropped: 
                 yield conform(rows if kept.true_count == rows.num_rows else rows.filter(kept), schema)
 
 
+def rows_within(size: int, rows: pa.Table) -> int:
+    """Return how many of these rows, of average size, make so many bytes in memory; at least one."""
+    return max(1, size * rows.num_rows // max(1, rows.nbytes))
+
+
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Give rows the schema's columns in its order: absent ones are null, types are cast where that loses nothing."""
     given = set(rows.column_names)
@@ -159,7 +177,7 @@ def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def delete_files(files: pafs.FileSystem, paths: Iterable[str]) -> None:
     """Delete files that no commit names; those that cannot be deleted are left for `vacuum`."""
     for path in paths:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*FILE_ERRORS):
             files.delete_file(path)
 
 

@@ -102,9 +102,14 @@ def _refuse_all_but_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> 
     """
     statement = _EXPLAIN.sub("", sql, count=1)
     ((parsed,),) = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [statement]).fetchall()
-    tree = json.loads(parsed)
+    try:
+        tree = json.loads(parsed)
+    except RecursionError as error:
+        raise QueryError("query", "is nested too deeply") from error
     if tree["error"]:
-        duckdb.extract_statements(sql)  # raises what is wrong with the syntax
+        statements = duckdb.extract_statements(sql)  # raises what is wrong with the syntax
+        if [statement.type for statement in statements] == [duckdb.StatementType.MULTI]:
+            raise QueryError("query", "PIVOT does not know its columns", "Name them: PIVOT ... ON column IN (...).")
         raise QueryError("query", "only reading is allowed", _ONLY_SELECT)
     if len(tree["statements"]) != 1:
         raise QueryError("query", "more than one statement" if tree["statements"] else "is empty", _ONLY_SELECT)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from dbx.pixels.errors import PixelsError
 from dbx.pixels.table.duck import identifier, reading, scan
+from dbx.pixels.table.folder import FILE_ERRORS
 from dbx.pixels.table.log import DataFile, DeltaLog
 from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.parquet import FILE_ROWS, ROW_GROUP_ROWS, SORT_KEYS, conform, delete_files, write_batches
@@ -104,7 +105,7 @@ def _compact_into_one(files: list[DataFile], log: DeltaLog) -> bool:
         return False
     try:
         add = write_batches(log.folder.files, log.schema, _sorted_rows(files, log), data_change=False)
-    except OSError as error:
+    except FILE_ERRORS as error:
         raise log.folder.write_error(error) from error
     for _ in range(ATTEMPTS):
         if not all(file.uri in log.files for file in files):
