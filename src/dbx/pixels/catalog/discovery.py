@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,11 +87,15 @@ class Discovery:
 
         Only what this selection would have met, in roots whose listing found anything and ended without a problem.
         """
-        return [
-            path
-            for path in self._known.unmet()
-            if any(self._selection.would_list(path, root) for root in self._listed_whole)
-        ]
+        return [path for path in self._known.unmet() if self._lies_in(path, self._listed_whole)]
+
+    def kept(self) -> int:
+        """Count the known paths that were not met and cannot be said to be gone, once `batches` has been consumed."""
+        in_doubt = [root for root in self._selection.roots if root not in self._listed_whole]
+        return sum(self._lies_in(path, in_doubt) for path in self._known.unmet())
+
+    def _lies_in(self, path: str, roots: Iterable[str]) -> bool:
+        return any(self._selection.would_list(path, root) for root in roots)
 
     def _compare_listed(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         is_archive = pc.equal(batch["extension"], "zip")

@@ -45,6 +45,8 @@ class Summary:
         The table's version after it.
     archives_skipped : int
         Zip archives that were not looked into.
+    kept : int
+        Rows of objects that were not met and were kept, because their root was found empty or not listed to its end.
     """
 
     listed: int
@@ -59,6 +61,7 @@ class Summary:
     seconds: float
     table_version: int
     archives_skipped: int
+    kept: int
 
 
 def ingest(
@@ -114,6 +117,7 @@ def ingest(
     optimize_if_due(table)
     return Summary(
         removed=removed,
+        kept=discovery.kept(),
         seconds=round(ended - started, 3),
         table_version=table.version,
         **asdict(discovery.counts),

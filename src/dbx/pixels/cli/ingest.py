@@ -17,7 +17,7 @@ from dbx.pixels.catalog.selection import Archives
 from dbx.pixels.cli.options import with_catalog
 from dbx.pixels.cli.output import counted
 from dbx.pixels.cli.progress import ingest_progress
-from dbx.pixels.errors import ArgumentError
+from dbx.pixels.errors import ArgumentError, StorageError
 
 
 @click.command()
@@ -60,16 +60,21 @@ def ingest(
     selection = catalog.selection(
         paths, pattern=pattern, recurse=not no_recurse, archives=Archives(archives), extract_to=extract_to
     )
-    while True:
+
+    def run(started: float) -> None:
         with ingest_progress(catalog, selection, shown=not as_json and sys.stderr.isatty()) as on_progress:
             summary = ingest_selection(
                 catalog, selection, thumbnails=thumbnails, deep=deep, on_progress=on_progress, started=started
             )
         _report(catalog, summary, as_json)
-        if watch is None:
-            return
+
+    run(started)
+    while watch is not None:
         time.sleep(watch)
-        started = time.perf_counter()
+        try:
+            run(time.perf_counter())
+        except StorageError as error:  # a disk or a network that is away may come back
+            click.echo(f"pixels: {error}", err=True)
 
 
 def _report(catalog: Catalog, summary: Summary, as_json: bool) -> None:
@@ -83,12 +88,17 @@ def _report(catalog: Catalog, summary: Summary, as_json: bool) -> None:
             " --zip in-place reads what is in them where it is, --zip extract unpacks it.",
             err=True,
         )
+    if summary.kept:
+        click.echo(
+            f"{counted(summary.kept, 'row was', 'rows were')} kept although the objects were not met: their folder was"
+            " found empty, or could not be listed to its end. If they are gone for good: pixels remove PATH.",
+            err=True,
+        )
 
 
 def _counts(summary: Summary) -> dict[str, Any]:
     counts = asdict(summary)
-    del counts["archives_skipped"]
-    return counts
+    return {name: counts[name] for name in counts if name not in ("archives_skipped", "kept")}
 
 
 def _sentence(summary: Summary, table: str) -> str:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 import click
@@ -57,5 +58,19 @@ class _Verbs(click.Group):
 
 @click.command(cls=_Verbs)
 @click.version_option(__version__, prog_name="pixels")
-def main() -> None:
+def pixels() -> None:
     """Folders, buckets and zip archives of DICOM as one open table for SQL."""
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Hides pandas: pyarrow imports it, if it can, with the first array, and no verb uses it."""
+
+    def find_spec(self, fullname: str, *_: Any) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+
+
+def main() -> None:
+    """Run the command in a process of its own."""
+    sys.meta_path.insert(0, _WithoutPandas())
+    pixels()

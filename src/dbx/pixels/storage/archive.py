@@ -10,7 +10,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO
@@ -183,7 +183,7 @@ def _write(reader: Reader, path: Path, modified: datetime) -> None:
     try:
         with unfinished.open("xb") as file:
             _copy(reader, file)
-        os.utime(unfinished, (modified.timestamp(), modified.timestamp()))
+        os.utime(unfinished, ns=(_nanoseconds(modified), _nanoseconds(modified)))
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -207,6 +207,11 @@ def _parts(name: str) -> list[str]:
     # Archives made on Windows by careless writers have backslashes for separators.
     first, *others = name.replace("\\", "/").split("/")
     return [part for part in (first or "/", *others) if part not in ("", ".")]
+
+
+def _nanoseconds(moment: datetime) -> int:
+    """Return the time since 1970 without the rounding of a float: the file's time must equal the archive's."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
 
 def _copy(reader: Reader, file: IO[bytes]) -> None:
