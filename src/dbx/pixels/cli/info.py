@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.cli.options import with_catalog
-from dbx.pixels.cli.output import FORMATS, write
+from dbx.pixels.cli.output import FORMATS, SHOWN_ROWS, counted, write
 from dbx.pixels.table.objects import ObjectTable
 
 _TOTALS = """
@@ -34,7 +36,7 @@ _MODALITIES = """
     FROM instances GROUP BY ALL ORDER BY instances DESC, Modality
 """
 
-_ISSUES = "SELECT kind, path, tag, keyword, vr, message FROM issues ORDER BY kind, path, tag"
+_ISSUES = "SELECT path, kind, tag, keyword, vr, message FROM issues ORDER BY path, kind, tag"
 
 
 @click.command()
@@ -57,11 +59,28 @@ def info(catalog: Catalog) -> None:
 
 @click.command()
 @with_catalog
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="table", show_default=True)
-def issues(catalog: Catalog, form: str) -> None:
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), help="all of them for programs")
+def issues(catalog: Catalog, form: str | None) -> None:
     """List what went wrong: objects with errors, bad elements, duplicate SOP Instance UIDs."""
     frame = catalog.sql(_ISSUES)
-    if form == "table" and not frame.count():
-        click.echo("No issues.")
+    if form:
+        write(frame, form)
         return
-    write(frame, form)
+    total = 0
+    path = None
+    for issue in (issue for batch in frame.batches() for issue in batch.to_pylist()):
+        total += 1
+        if total > SHOWN_ROWS:
+            continue
+        if issue["path"] != path:
+            path = issue["path"]
+            click.echo(path)
+        click.echo(f"    {_told(issue)}")
+    shown = f", of which {SHOWN_ROWS:,} are shown; --format csv writes all" if total > SHOWN_ROWS else ""
+    click.echo(f"{counted(total, 'issue', 'issues')}{shown}" if total else "No issues.")
+
+
+def _told(issue: dict[str, Any]) -> str:
+    if issue["kind"] != "element":
+        return issue["message"]
+    return " ".join(part for part in (issue["tag"], issue["keyword"], issue["vr"]) if part) + f": {issue['message']}"

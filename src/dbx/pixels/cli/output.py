@@ -21,6 +21,7 @@ from dbx.pixels.errors import ArgumentError
 
 #: Rows that the format for people shows at most.
 SHOWN_ROWS = 1000
+SHOWN_CHARACTERS = 200
 
 
 def counted(number: int, one: str, many: str) -> str:
@@ -35,7 +36,7 @@ def write(frame: Frame, form: str) -> None:
 
 def _write_table(frame: Frame) -> None:
     shown = frame.limit(SHOWN_ROWS + 1).to_arrow()
-    Frame.from_arrow(shown.slice(0, SHOWN_ROWS)).show(SHOWN_ROWS)
+    Frame.from_arrow(shown.slice(0, SHOWN_ROWS)).show(SHOWN_ROWS, SHOWN_CHARACTERS)
     if shown.num_rows > SHOWN_ROWS:
         click.echo(f"The first {SHOWN_ROWS:,} rows; --format csv, json or parquet writes all.", err=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ Operation = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 #: Rows that `show` and the notebook rendering look at, and characters they show of a value.
 SHOWN_ROWS = 20
 SHOWN_CHARACTERS = 40
+WIDTH_WITHOUT_TERMINAL = 10_000
 
 
 class Frame:
@@ -113,21 +115,26 @@ class Frame:
         """Compute the frame into memory as a pandas data frame."""
         return self.to_arrow().to_pandas()
 
-    def show(self, n: int = SHOWN_ROWS) -> None:
-        """Print the first `n` rows."""
+    def show(self, n: int = SHOWN_ROWS, truncate: int = SHOWN_CHARACTERS) -> None:
+        """Print the first `n` rows, and of each value the first `truncate` characters."""
         # Imported here because only people who look at a frame need it.
         from rich.console import Console
+        from rich.markup import escape
         from rich.table import Table
 
+        # A file or a pipe has no edge to wrap at.
+        console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
         table = Table(*self.columns)
         for row in self.limit(n).to_arrow().to_pylist():
-            table.add_row(*(_shorten(value) for value in row.values()))
-        Console().print(table)
+            table.add_row(*(escape(_shorten(value, truncate)) for value in row.values()))
+        console.print(table)
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(_shorten(value))}</td>" for value in row.values()) + "</tr>"
+            "<tr>"
+            + "".join(f"<td>{html.escape(_shorten(value, SHOWN_CHARACTERS))}</td>" for value in row.values())
+            + "</tr>"
             for row in self.limit(SHOWN_ROWS).to_arrow().to_pylist()
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -137,10 +144,10 @@ class Frame:
         return f"{type(self).__name__}[{fields}]"
 
 
-def _shorten(value: Any) -> str:
+def _shorten(value: Any, characters: int) -> str:
     if value is None:
         return ""
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     text = str(value)
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    return text if len(text) <= characters else text[: characters - 1] + "…"
