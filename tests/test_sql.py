@@ -189,6 +189,8 @@ class TestErrors:
             ("SELECT * FROM study", "there is no table study. Did you mean studies?"),
             ("SELECT * FROM x", "there is no table x. There are object_catalog, studies"),
             ("SELECT lenght(PatientID) FROM studies", 'lenght does not exist. Did you mean "length"'),
+            ("PIVOT studies ON PatientSex USING count(*)", "Name them: PIVOT ... ON column IN"),
+            ("SELECT " + "+".join(["1"] * 5000), "query: .*dep|deep"),
             ("SELECT 'a'::INTEGER", "Could not convert string 'a' to INT32"),
         ],
     )

@@ -66,6 +66,7 @@ def table(tmp_path: Path) -> ObjectTable:
         "SELECT (SELECT count(*) FROM '{data}')",
         "SELECT * FROM studies WHERE PatientID IN (SELECT PatientID FROM '{data}')",
         'WITH "{data}" AS (SELECT 1) SELECT * FROM (SELECT 2), "{data}"',
+        "WITH duckdb_views AS (SELECT 1) SELECT * FROM (SELECT 2), duckdb_views",
         "SELECT * FROM query('SELECT * FROM ''{data}''')",
         "SELECT * FROM query_table('{data}')",
         "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))",

@@ -13,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 from dbx.pixels.errors import ArgumentError, TableError, TableNotFoundError
 from dbx.pixels.table import ObjectTable, StreamTransaction
 from dbx.pixels.table.schema import KNOWN_SCHEMA, TABLE_SCHEMA
-from table_rows import ct_slice, live, read, row, rows
+from table_rows import NOON, ct_slice, live, read, row, rows
 
 
 @pytest.fixture
@@ -39,6 +39,12 @@ def test_a_missing_table_says_how_to_make_one(location: str) -> None:
     assert ObjectTable.find(location) is None
     with pytest.raises(TableNotFoundError, match="pixels ingest"):
         ObjectTable.open(location)
+
+
+def test_no_table_is_made_among_other_files(tmp_path: Path) -> None:
+    (tmp_path / "scan.dcm").write_bytes(b"precious")
+    with pytest.raises(TableError, match="the folder holds other files"):
+        ObjectTable.create_if_missing(str(tmp_path))
 
 
 def test_unknown_paths_are_added_in_one_commit(table: ObjectTable) -> None:
@@ -92,9 +98,8 @@ def test_of_a_path_given_twice_the_last_counts(table: ObjectTable) -> None:
     assert live(table) == {"/a/1": 2, "/a/2": 1000}
 
 
-def test_record_batches_are_a_chunk_too(table: ObjectTable) -> None:
-    chunk = rows(*(row(f"/a/{number}") for number in range(10)))
-    assert table.save(chunk.to_batches(max_chunksize=3)).new == 10
+def test_no_rows_at_all_are_no_commit(table: ObjectTable) -> None:
+    assert table.save(rows(row("/a"))[:0]) == (table.version, 0, 0, 0, 0, 0)
 
 
 def test_rows_without_a_path_are_refused(table: ObjectTable) -> None:
@@ -245,6 +250,29 @@ class TestSchemaEvolution:
         table.save(rows(row("/a/2")).append_column("site", pa.array(["north"])))
         table.save(rows(row("/a/3")))
         assert live(ObjectTable.open(table.location), "site") == {"/a/1": None, "/a/2": "north", "/a/3": None}
+
+    def test_their_types_are_kept_to_what_every_reader_knows(self, table: ObjectTable) -> None:
+        own = {
+            "seen": pa.array([NOON.replace(tzinfo=None)], pa.timestamp("ns")),
+            "small": pa.array([200], pa.uint8()),
+            "label": pa.array(["a"]).dictionary_encode(),
+            "scores": pa.array([[0.5]], pa.large_list(pa.float16())),
+            "nothing": pa.nulls(1),
+        }
+        table.save(pa.table({"path": ["/a"], **own}))
+        reopened = ObjectTable.open(table.location)
+        assert live(reopened, "seen", "small", "label", "scores") == {"/a": (NOON, 200, "a", [0.5])}
+        assert "nothing" not in reopened.schema.names
+        assert DeltaTable(table.location).protocol().min_reader_version == 1
+
+    @pytest.mark.parametrize(("name", "kind"), [("wait", pa.duration("s")), ("at", pa.time64("us"))])
+    def test_a_type_that_delta_does_not_have_is_refused(self, table: ObjectTable, name: str, kind: pa.DataType) -> None:
+        with pytest.raises(ArgumentError, match=f"^{name}: a table cannot hold a column of type"):
+            table.save(pa.table({"path": ["/a"], name: pa.array([1], pa.int64()).cast(kind)}))
+
+    def test_a_column_spelled_otherwise_is_refused(self, table: ObjectTable) -> None:
+        with pytest.raises(ArgumentError, match="the table has a column PatientID"):
+            table.save(pa.table({"path": ["/a"], "patientid": ["P1"]}))
 
     def test_a_value_of_another_type_is_refused(self, table: ObjectTable) -> None:
         with pytest.raises(TableError, match="cannot hold these rows"):

@@ -103,7 +103,11 @@ def test_what_no_version_needs_is_deleted_after_the_retention(table: ObjectTable
         pq.write_table(rows(row("/a/9")), file)
     long_ago = time.time() - 8 * 24 * 3600
     os.utime(orphan, (long_ago, long_ago))
+    foreign = Path(table.location) / "notes.txt"
+    foreign.write_text("not Delta's")
+    os.utime(foreign, (long_ago, long_ago))
     assert optimize(table).deleted == 1
+    assert foreign.exists()
     assert [file.exists() for file in (orphan, being_written, replaced)] == [False, True, True]
     DeltaTable(table.location).alter.set_table_properties({"delta.deletedFileRetentionDuration": "interval 0 hours"})
     assert optimize(ObjectTable.open(table.location)).deleted > 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import tempfile
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -25,7 +26,7 @@ def connect(folder: TableFolder | None = None) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         config={
             "memory_limit": MEMORY_LIMIT,
-            "temp_directory": str(Path(tempfile.gettempdir()) / f"pixels-sql-{os.getpid()}"),
+            "temp_directory": str(Path(tempfile.gettempdir()) / f"pixels-sql-{uuid.uuid4().hex}"),
             "python_enable_replacements": "false",
         }
     )
@@ -69,11 +70,15 @@ def scan(uris: Iterable[str], schema: pa.Schema, *, filename: bool = False) -> s
     return f"read_parquet([{files}], union_by_name = true{', filename = true' if filename else ''})"
 
 
-@lru_cache(maxsize=8)
 def schema_file(schema: pa.Schema) -> str:
-    """Return the path of a Parquet file with the schema and no rows."""
-    path = Path(_scratch().name) / f"schema-{len(list(Path(_scratch().name).iterdir()))}.parquet"
-    pq.write_table(schema.remove_metadata().empty_table(), path)
+    """Return the path of a Parquet file with the schema and no rows, which belongs to this process."""
+    folder = Path(_scratch().name)
+    path = folder / f"{hashlib.sha256(schema.serialize()).hexdigest()}.parquet"
+    if not path.exists():  # temporary folders are swept while servers run
+        folder.mkdir(exist_ok=True)
+        unfinished = folder / uuid.uuid4().hex
+        pq.write_table(schema.empty_table(), unfinished)
+        unfinished.replace(path)
     return str(path)
 
 

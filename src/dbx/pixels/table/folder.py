@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 from obstore.exceptions import BaseError
 
@@ -20,7 +21,7 @@ from dbx.pixels.storage.paths import is_remote
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 #: What reading and writing files raises, on disks and in object stores.
-FILE_ERRORS = (OSError, BaseError)
+FILE_ERRORS = (OSError, pa.ArrowException, BaseError)
 
 _probe = cache(cloud.probe_conditional_put)
 
@@ -69,6 +70,11 @@ class TableFolder:
             _probe(self.location)
         else:
             Path(self.location).mkdir(parents=True, exist_ok=True)
+
+    def holds_other_files(self) -> bool:
+        """Tell whether there is something in the folder, apart from hidden files such as an unfinished log."""
+        entries = self.files.get_file_info(pafs.FileSelector("", allow_not_found=True))
+        return any(not entry.base_name.startswith(("_", ".")) for entry in entries)
 
     def uri(self, path: str) -> str:
         """Return the address of a file by its path in the Delta log, which is percent-encoded (Delta protocol)."""

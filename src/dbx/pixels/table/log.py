@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import pyarrow as pa
 from deltalake import DeltaTable, Field
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import DeltaError
 from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from dbx.pixels.errors import StorageError, TableError, TableNotFoundError
+from dbx.pixels.errors import ArgumentError, StorageError, TableError, TableNotFoundError
+from dbx.pixels.table.columns import held_as, same_type
 from dbx.pixels.table.folder import TableFolder
-from dbx.pixels.table.parquet import STATISTICS_COLUMNS
+from dbx.pixels.table.parquet import DATA_FILE, STATISTICS_COLUMNS, delete_files
 from dbx.pixels.table.schema import TABLE_SCHEMA
 
 #: The application id that all writers share: commits of one table follow each other (contract 2).
@@ -94,6 +95,10 @@ class DeltaLog:
             return cls(folder)
         except TableNotFoundError:
             pass
+        if folder.holds_other_files():
+            raise TableError(
+                folder.location, "cannot be made: the folder holds other files", "Choose an empty folder, or a name."
+            )
         try:
             folder.prepare()
             DeltaTable.create(
@@ -148,7 +153,7 @@ class DeltaLog:
                 raise TableError(location, f"has no column {name}, it is no table of objects", "Choose another table.")
         for field in columns:
             place = TABLE_SCHEMA.get_field_index(field.name)
-            if place >= 0 and not _same_type(field.type, TABLE_SCHEMA.field(place).type):
+            if place >= 0 and not same_type(field.type, TABLE_SCHEMA.field(place).type):
                 raise TableError(
                     location,
                     f"column {field.name} is {field.type}, not {TABLE_SCHEMA.field(place).type}",
@@ -208,15 +213,30 @@ class DeltaLog:
         return self._delta.transaction_version(application_id)
 
     def add_columns(self, fields: Iterable[pa.Field]) -> None:
-        """Add columns at the end, so that the table has these and all that Pixels writes."""
-        wanted = {field.name: field.with_nullable(True) for field in (*self.schema, *fields)}
+        """Add columns at the end, so that the table has these and all that Pixels writes.
+
+        Raises
+        ------
+        ArgumentError
+            If Delta cannot hold one of them.
+        TableError
+            If the table cannot be altered.
+        """
+        # A column of nothing but nulls may come without a type; it need not be there.
+        given = [held_as(field) for field in fields if field.name not in self.schema.names and field.type != pa.null()]
+        spellings = {name.lower(): name for name in self.schema.names}
+        for field in given:
+            if field.name.lower() in spellings:
+                known = spellings[field.name.lower()]
+                raise ArgumentError(field.name, f"the table has a column {known}", "Spell it the same way.")
+        wanted = {field.name: field for field in (*self.schema, *given)}
         while missing := wanted.keys() - self._columns:
             new = [Field.from_arrow(field) for name, field in wanted.items() if name in missing]
             try:
                 self._delta.alter.add_columns(new)
-            except CommitFailedError as error:
+            except (DeltaError, OSError) as error:
                 if not self.refresh():
-                    raise TableError(self.folder.location, f"cannot be altered: {error}") from error
+                    raise self.folder.write_error(error) from error
             self._check()
 
     def commit(
@@ -246,7 +266,7 @@ class DeltaLog:
         Raises
         ------
         TableError
-            If the log cannot be written.
+            If the log cannot be written. The added files are deleted, unless the commit may stand all the same.
         """
         self.folder.prepare()
         adds = list(adds)
@@ -268,15 +288,15 @@ class DeltaLog:
         try:
             self._delta.create_write_transaction(actions, "append", self._delta.schema(), commit_properties=properties)
         except (DeltaError, OSError) as error:
-            self._delta.update_incremental()
+            self.refresh()
             # A commit may stand although what follows it, such as a checkpoint, failed.
             if any(self.folder.uri(add.path) in self.files for add in adds):
                 return True
             if self.version != before:
-                self._check()
                 return False
+            delete_files(self.folder.files, (add.path for add in adds))
             raise self.folder.write_error(error) from error
-        self._delta.update_incremental()
+        self.refresh()
         return True
 
     def clean(self) -> int:
@@ -295,20 +315,10 @@ class DeltaLog:
         try:
             self._delta.create_checkpoint()
             self._delta.cleanup_metadata()
-            deleted = self._delta.vacuum(dry_run=False, full=True)
-            self._delta.update_incremental()
+            unneeded = self._delta.vacuum(dry_run=True, full=True)
         except (DeltaError, OSError) as error:
             raise self.folder.write_error(error) from error
-        return len(deleted)
-
-
-def _same_type(one: pa.DataType, other: pa.DataType) -> bool:
-    """Compare types apart from nullability, names of list items and width of offsets."""
-    if pa.types.is_struct(one) and pa.types.is_struct(other):
-        return [field.name for field in one] == [field.name for field in other] and all(
-            _same_type(one.field(at).type, other.field(at).type) for at in range(one.num_fields)
-        )
-    if (pa.types.is_list(one) or pa.types.is_large_list(one)) and pa.types.is_list(other):
-        return _same_type(one.value_type, other.value_type)
-    narrow = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}
-    return narrow.get(one, one) == narrow.get(other, other)
+        # delta-rs would delete all that the log does not name, also what others keep in the folder.
+        data_files = [path for path in unneeded if DATA_FILE.fullmatch(path)]
+        delete_files(self.folder.files, data_files)
+        return len(data_files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -55,6 +55,9 @@ class Committed(NamedTuple):
 
 class ObjectTable:
     """A Delta table with one live row per path. Its methods may be called from several threads.
+
+    Reading looks at the version last seen: that of opening, of the last commit here, or of `refresh`. Writing begins
+    with the newest version.
 
     Parameters
     ----------
@@ -154,9 +157,7 @@ class ObjectTable:
 
         return pa.RecordBatchReader.from_batches(KNOWN_SCHEMA, batches())
 
-    def save(
-        self, data: pa.Table | Iterable[pa.RecordBatch], *, transaction: StreamTransaction | None = None
-    ) -> Committed:
+    def save(self, rows: pa.Table, *, transaction: StreamTransaction | None = None) -> Committed:
         """Save one chunk of rows in one commit, so that every path has one live row.
 
         Rows of unknown paths are added. Rows with another modification time or length than the table's replace its row.
@@ -164,7 +165,7 @@ class ObjectTable:
 
         Parameters
         ----------
-        data : pyarrow.Table or iterable of pyarrow.RecordBatch
+        rows : pyarrow.Table
             Columns that the table lacks are added to it; columns that are absent are null. Of several rows with one
             path the last counts.
         transaction : StreamTransaction, optional
@@ -173,13 +174,12 @@ class ObjectTable:
         Raises
         ------
         ArgumentError
-            If there is no column `path`, or a path is null.
+            If there is no column `path`, a path is null, or a column is of a type that Delta does not have.
         TableError
             If a column's type differs from the table's, or the table cannot be written.
         CommitConflictError
             If other writers were faster all the time.
         """
-        rows = data if isinstance(data, pa.Table) else pa.Table.from_batches(data)
         with self._lock:
             chunk = self._conformed(rows)
             return self._apply(lambda: changes_of_saving(chunk, self._log, self._seen), transaction)
@@ -244,13 +244,8 @@ class ObjectTable:
         return done is not None and done >= transaction.version
 
     def _commit(self, draft: Draft, transaction: StreamTransaction | None) -> bool:
-        try:
-            committed = self._log.commit(
-                draft.adds, draft.removed, transactions=dict([transaction]) if transaction else {}
-            )
-        except TableError:
-            draft.discard()
-            raise
+        transactions = dict([transaction]) if transaction else {}
+        committed = self._log.commit(draft.adds, draft.removed, transactions=transactions)
         if committed:
             self._seen.add((self._log.folder.uri(add.path) for add in draft.adds), draft.changes.rows["path"])
         return committed

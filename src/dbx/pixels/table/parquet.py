@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,9 @@ SORT_KEYS = ("StudyInstanceUID", "SeriesInstanceUID", "InstanceNumber", "path")
 #: Most rows of one file and of one row group; of rows with much metadata fewer, so that these bytes are not exceeded.
 FILE_ROWS, FILE_BYTES = 65_536, 512 * 2**20
 ROW_GROUP_ROWS, ROW_GROUP_BYTES = 4096, 128 * 2**20
+
+#: Names of data files, as Pixels, Spark and delta-rs give them.
+DATA_FILE = re.compile(r"part-[^/]+\.parquet")
 
 _BLOOM_COLUMNS = ("PatientID", "SeriesInstanceUID", "SOPInstanceUID")
 #: Values that hardly repeat: a dictionary would only cost time.
@@ -87,7 +91,7 @@ class DataFileWriter:
     def abandon(self) -> None:
         """Delete what was written."""
         for part in (self._writer, self._sink):
-            with contextlib.suppress(*FILE_ERRORS, pa.ArrowInvalid):  # closing flushes, and fails where writing failed
+            with contextlib.suppress(*FILE_ERRORS):  # closing flushes, and fails where writing failed
                 part.close()
         delete_files(self._files, [self.path])
 

@@ -25,6 +25,8 @@ _READS = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 _TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"}
 _EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\S)", re.IGNORECASE)
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?")
+#: Outside of its WITH such a name would be a file's, or that of a table which shows how the views are made.
+_NAME_OF_MORE = re.compile(r"[./\\]|^(duckdb|pg|pragma|sqlite)_")
 _ONLY_SELECT = "Write one SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN statement."
 
 
@@ -115,8 +117,10 @@ def _refuse_all_but_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> 
         raise QueryError("query", "more than one statement" if tree["statements"] else "is empty", _ONLY_SELECT)
     nodes = list(_nodes(tree))
     local = {name.lower() for node in nodes for name in _cte_names(node)}
-    if any(re.search(r"[./\\]", name) for name in local):  # it could stand for a file elsewhere in the query
-        raise QueryError("query", "a WITH name looks like a file", "Use a plain name.")
+    if any(_NAME_OF_MORE.search(name) for name in local):
+        raise QueryError(
+            "query", "a WITH name looks like that of a file or of DuckDB's own tables", "Use a plain name."
+        )
     for node in nodes:
         kind = node.get("type", "")
         if kind.endswith("_NODE") and kind not in _READS:
