@@ -11,8 +11,9 @@ import pydicom.data
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.catalog.ingest import ingest
 from dbx.pixels.catalog.selection import Archives
+from dbx.pixels.dicom.contact_sheet import contact_sheet
 from dbx.pixels.dicom.phantom import write_ct_series
-from dbx.pixels.dicom.plot import DicomPlot, contact_sheet
+from dbx.pixels.dicom.plot import DicomPlot
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.storage import volume_path
 
@@ -34,7 +35,8 @@ _QUESTIONS = (
     ),
     (
         "What was wrong with the files?",
-        "SELECT kind, message, count(*) AS times FROM issues GROUP BY ALL ORDER BY times DESC, message LIMIT 8",
+        "SELECT kind, keyword, count(*) AS times, min(message) AS example FROM issues"
+        " GROUP BY ALL ORDER BY times DESC, keyword LIMIT 8",
     ),
 )
 
