@@ -26,8 +26,9 @@ def ask(table: ObjectTable | None, sql: str) -> list[Any]:
     return [value[0] if len(value := tuple(record.values())) == 1 else value for record in answer]
 
 
-@pytest.fixture
-def two_studies(table: ObjectTable) -> ObjectTable:
+@pytest.fixture(scope="module")
+def two_studies(tmp_path_factory: pytest.TempPathFactory) -> ObjectTable:
+    table = ObjectTable.create_if_missing(str(tmp_path_factory.mktemp("studies") / "objects"))
     table.save(
         rows(
             *(ct_slice(f"/a/{number}", 1, 1, number) for number in (1, 2, 3)),
@@ -101,9 +102,10 @@ class TestViews:
             assert ask(None, f"FROM {view}") == ask(table, f"FROM {view}") == []
             assert query(None, f"FROM {view}").schema.equals(query(table, f"FROM {view}").schema)
 
-    def test_columns_added_later_are_there(self, two_studies: ObjectTable) -> None:
-        two_studies.save(rows(row("/new")).append_column("site", pa.array(["north"])))
-        assert ask(two_studies, "SELECT count(*), max(site) FROM object_catalog") == [(8, "north")]
+    def test_columns_added_later_are_there(self, table: ObjectTable) -> None:
+        table.save(rows(row("/old")))
+        table.save(rows(row("/new")).append_column("site", pa.array(["north"])))
+        assert ask(table, "SELECT count(*), max(site) FROM object_catalog") == [(2, "north")]
 
 
 class TestDictionary:
@@ -132,10 +134,11 @@ class TestAttributesOutOfMeta:
         "0020930E": {"vr": "FD", "Value": [0]},
     }
 
-    @pytest.fixture
-    def table(self, tmp_path: Path) -> ObjectTable:
-        table = ObjectTable.create_if_missing(str(tmp_path / "objects"))
-        table.save(rows(row("/a", meta=json.dumps(self.ELEMENTS)), row("/b")))
+    @pytest.fixture(scope="class")
+    @classmethod
+    def table(cls, tmp_path_factory: pytest.TempPathFactory) -> ObjectTable:
+        table = ObjectTable.create_if_missing(str(tmp_path_factory.mktemp("meta") / "objects"))
+        table.save(rows(row("/a", meta=json.dumps(cls.ELEMENTS)), row("/b")))
         return table
 
     @pytest.mark.parametrize(
@@ -236,8 +239,9 @@ def test_batches_are_read_as_they_are_needed(two_studies: ObjectTable) -> None:
     reader.close()
 
 
-def test_an_answer_stays_at_its_snapshot(two_studies: ObjectTable) -> None:
-    reader = query(two_studies, "SELECT path FROM object_catalog")
-    two_studies.remove_under("/a")
-    assert reader.read_all().num_rows == 7
-    assert ask(two_studies, "SELECT count(*) FROM object_catalog") == [3]
+def test_an_answer_stays_at_its_snapshot(table: ObjectTable) -> None:
+    table.save(rows(row("/a/1"), row("/b/1")))
+    reader = query(table, "SELECT path FROM object_catalog")
+    table.remove_under("/a")
+    assert reader.read_all().num_rows == 2
+    assert ask(table, "SELECT path FROM object_catalog") == ["/b/1"]

@@ -200,6 +200,13 @@ def test_a_large_chunk_becomes_several_files_in_one_commit(table: ObjectTable, m
     assert len(live(table)) == 100
 
 
+def test_a_writer_knows_what_another_one_wrote_into_a_file_that_it_replaced(table: ObjectTable) -> None:
+    table.save(rows(row("/a/1"), row("/b/1")))
+    other = ObjectTable.open(table.location)
+    other.remove_under("/a")
+    assert other.save(rows(row("/b/1"))).unchanged == 1
+
+
 def test_a_stream_commits_each_of_its_batches_once(table: ObjectTable) -> None:
     batch = rows(row("/a/1"))
     assert table.transaction_version("stream 1") is None

@@ -22,16 +22,16 @@ def table(tmp_path: Path) -> ObjectTable:
 
 
 def test_many_small_commits_become_one_sorted_file(table: ObjectTable) -> None:
-    for number in range(150):
+    for number in range(100):
         table.save(rows(ct_slice(f"/a/{number}", study=number % 5, instance=number)))
     version = table.version
     done = optimize(table)
-    assert (done.compacted, done.written, done.deleted, done.version) == (150, 1, 0, version + 1)
+    assert (done.compacted, done.written, done.deleted, done.version) == (100, 1, 0, version + 1)
     (uri,) = table.files()
     studies = pq.read_table(uri)["StudyInstanceUID"].to_pylist()
     assert studies == sorted(studies)
-    assert len(live(table)) == 150
-    assert query(table, "SELECT count(*) AS n FROM instances").read_all().to_pylist() == [{"n": 150}]
+    assert len(live(table)) == 100
+    assert query(table, "SELECT count(*) AS n FROM instances").read_all().to_pylist() == [{"n": 100}]
     assert (Path(table.location) / "_delta_log" / "_last_checkpoint").exists()
     assert table.save(rows(ct_slice("/a/1", study=1, instance=1), row("/b"))).unchanged == 1
 

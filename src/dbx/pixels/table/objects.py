@@ -246,7 +246,8 @@ class ObjectTable:
     def _commit(self, draft: Draft, transaction: StreamTransaction | None) -> bool:
         transactions = dict([transaction]) if transaction else {}
         committed = self._log.commit(draft.adds, draft.removed, transactions=transactions)
-        if committed:
+        # A file written anew holds paths of the one that it replaces: they are known only if that one was looked at.
+        if committed and all(file.uri in self._seen for file in draft.removed):
             self._seen.add((self._log.folder.uri(add.path) for add in draft.adds), draft.changes.rows["path"])
         return committed
 

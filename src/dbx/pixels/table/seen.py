@@ -19,7 +19,7 @@ class SeenPaths:
         return uri in self._files
 
     def add(self, uris: Iterable[str], paths: pa.Array | pa.ChunkedArray | None = None) -> None:
-        """Remember files as seen, and the paths in them; none are given if all of them are known from other files."""
+        """Remember files as seen, and the paths in them that are in none of the files seen before."""
         self._files.update(uris)
         if paths is not None and len(paths):
             self._hashes = np.union1d(self._hashes, _hashes(paths))
