@@ -4,7 +4,6 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
-#include <nanobind/stl/string.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,7 +12,6 @@
 #include <cstring>
 #include <limits>
 #include <stdexcept>
-#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -25,37 +23,42 @@ namespace {
 // Of the rows under one row of the picture, so many are read at most: more cost time and change nothing visible.
 constexpr std::size_t kRowsPerPictureRow = 4;
 
-// Consecutive rows are read in strips of about this size, which stay in the processor's cache until they are used.
-constexpr std::size_t kStripBytes = 128 * 1024;
+// The weights of these rows are whole numbers, so that integers stay integers; they sum up to this.
+constexpr int kWeight = 256;
 
-// Loads values with the stored bits moved to the top, where the sign is that of the highest stored bit and the bits
-// without meaning are gone. That makes the values `times` as large.
-template <typename Value>
+// Consecutive rows are read in strips of about this size, which stay in the processor's cache until they are used.
+constexpr std::size_t kStripBytes = 64 * 1024;
+
+// Loads stored values, as the type to calculate with. Of integers, the stored bits are moved to the top, where the sign
+// is that of the highest stored bit and the bits without meaning are gone. That makes the values `times` as large.
+template <typename Stored, typename Calculated>
 struct Loader {
-  using value_type = Value;
+  using Value = Calculated;
+  using Sum = std::conditional_t<std::is_floating_point_v<Value>, float, std::int32_t>;
+
   unsigned times;
 
-  Value operator()(const std::uint8_t* row, std::size_t column) const {
-    Value value;
-    std::memcpy(&value, row + column * sizeof(Value), sizeof(Value));
-    if constexpr (std::is_integral_v<Value>) value = static_cast<Value>(static_cast<unsigned>(value) * times);
-    return value;
+  Value operator()(const std::uint8_t* row, std::size_t index) const {
+    Stored value;
+    std::memcpy(&value, row + index * sizeof(Stored), sizeof(Stored));
+    if constexpr (std::is_integral_v<Stored>) value = static_cast<Stored>(static_cast<unsigned>(value) * times);
+    return static_cast<Value>(value);
   }
 };
 
 // Calls `use` with the loader of the layout's values, so that its loops are compiled for every type.
 template <typename Use>
-void with_loader(const GreyLayout& layout, Use use) {
+void with_loader(const FrameLayout& layout, Use use) {
   const unsigned times = 1U << layout.unused_bits;
   switch (layout.type) {
-    case GreyType::u1:
-      return use(Loader<std::uint8_t>{times});
-    case GreyType::u2:
-      return use(Loader<std::uint16_t>{times});
-    case GreyType::i2:
-      return use(Loader<std::int16_t>{times});
-    case GreyType::f4:
-      return use(Loader<float>{1});
+    case ValueType::u1:
+      return use(Loader<std::uint8_t, std::int16_t>{times});
+    case ValueType::u2:
+      return use(Loader<std::uint16_t, std::uint16_t>{times});
+    case ValueType::i2:
+      return use(Loader<std::int16_t, std::int16_t>{times});
+    case ValueType::f4:
+      return use(Loader<float, float>{1});
   }
 }
 
@@ -77,28 +80,29 @@ struct Span {
     share = static_cast<float>(1 / (end - begin));
   }
 
-  float mean(const float* values) const {
-    float sum = -cut_from_first * values[first] - cut_from_last * values[last];
-    for (std::size_t i = first; i <= last; ++i) sum += values[i];
-    return sum * share;
+  // The part of the span that is one row's.
+  float weight(std::size_t row) const {
+    if (row > last) return 0;
+    return share * (1 - (row == first ? cut_from_first : 0) - (row == last ? cut_from_last : 0));
   }
 
-  // Calls `use(row, weight)` for the rows that stand for the span; the weights sum up to 1.
+  // Calls `use(row, weight)` for the rows that stand for the span.
   template <typename Use>
   void for_rows(Use use) const {
     const std::size_t count = last - first + 1;
     if (count > kRowsPerPictureRow) {
       for (std::size_t i = 0; i < kRowsPerPictureRow; ++i) {
-        use(first + (2 * i + 1) * count / (2 * kRowsPerPictureRow), 1.0F / kRowsPerPictureRow);
+        use(first + (2 * i + 1) * count / (2 * kRowsPerPictureRow), static_cast<int>(kWeight / kRowsPerPictureRow));
       }
       return;
     }
-    for (std::size_t row = first; row <= last; ++row) {
-      float covered = 1;
-      if (row == first) covered -= cut_from_first;
-      if (row == last) covered -= cut_from_last;
-      use(row, covered * share);
+    int weight_left = kWeight;
+    for (std::size_t row = first; row < last; ++row) {
+      const auto rounded = static_cast<int>(std::lround(kWeight * weight(row)));
+      use(row, rounded);
+      weight_left -= rounded;
     }
+    use(last, weight_left);
   }
 };
 
@@ -109,39 +113,140 @@ std::vector<Span> spans(std::size_t frame_edge, std::size_t picture_edge) {
   return all;
 }
 
+// The pixels of a row under one pixel of the picture; they are three at most where a row is not twice as wide.
+struct Taps {
+  std::size_t first;
+  float weights[3];
+
+  explicit Taps(const Span& span)
+      : first(span.first), weights{span.weight(first), span.weight(first + 1), span.weight(first + 2)} {}
+};
+
 // The loops over values are functions of their own with plain parameters: compilers see no alias, and vectorize.
 
-template <typename Load>
-void add_greys(Load load, const std::uint8_t* row, std::size_t columns, GreyWindow window, float weight, float* sums) {
-  const float white = 255 * weight;
-  const float scale = window.white == window.black ? 0 : white / (window.white - window.black);
-  for (std::size_t x = 0; x < columns; ++x) {
-    const float grey = (static_cast<float>(load(row, x)) - window.black) * scale;
-    // In this order of arguments, what is not a number becomes black.
-    sums[x] += std::min(std::max(0.0F, grey), white);
+template <typename Load, typename Value = typename Load::Value, typename Sum = typename Load::Sum>
+void add_row(Load load, const std::uint8_t* row, std::size_t count, Value least, Value greatest, Value weight,
+             Sum* sums) {
+  for (std::size_t i = 0; i < count; ++i) {
+    // In this order of arguments, what is not a number becomes the least.
+    const Value value = std::min(std::max(least, load(row, i)), greatest);
+    sums[i] += static_cast<Sum>(value) * static_cast<Sum>(weight);
   }
 }
 
-template <typename Load, typename Value = typename Load::value_type>
-std::pair<Value, Value> widened(std::pair<Value, Value> range, Load load, const std::uint8_t* row,
-                                std::size_t columns) {
-  auto [least, greatest] = range;
-  for (std::size_t x = 0; x < columns; ++x) {
-    const Value value = load(row, x);
-    least = value < least ? value : least;
-    greatest = value > greatest ? value : greatest;
+template <typename Load, typename Value = typename Load::Value>
+void widen(Load load, const std::uint8_t* row, std::size_t count, Value& least, Value& greatest) {
+  Value low = least;
+  Value high = greatest;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Value value = load(row, i);
+    low = value < low ? value : low;
+    high = value > high ? value : high;
   }
-  return {least, greatest};
+  least = low;
+  greatest = high;
+}
+
+// Averages pairs of pixels; of an odd number, the last one stays alone.
+template <std::size_t kSamples, typename Sum>
+void halve(const Sum* sums, std::size_t columns, Sum* halved) {
+  for (std::size_t x = 0; x < columns / 2; ++x) {
+    for (std::size_t s = 0; s < kSamples; ++s) {
+      halved[x * kSamples + s] = (sums[2 * x * kSamples + s] + sums[(2 * x + 1) * kSamples + s]) / 2;
+    }
+  }
+  if (columns % 2 == 1) std::copy_n(sums + (columns - 1) * kSamples, kSamples, halved + columns / 2 * kSamples);
+}
+
+template <typename Sum>
+void to_greys(const Sum* sums, std::size_t count, Window window, float* greys) {
+  const float scale = window.white == window.black ? 0 : 255 / (window.white - window.black);
+  for (std::size_t i = 0; i < count; ++i) {
+    const float grey = (static_cast<float>(sums[i]) * (1.0F / kWeight) - window.black) * scale;
+    greys[i] = std::min(std::max(0.0F, grey), 255.0F);
+  }
+}
+
+template <std::size_t kSamples>
+void tap(const float* greys, const std::vector<Taps>& taps, float* line) {
+  for (const Taps& taken : taps) {
+    const float* pixels = greys + taken.first * kSamples;
+    for (std::size_t s = 0; s < kSamples; ++s) {
+      *line++ = pixels[s] * taken.weights[0] + pixels[kSamples + s] * taken.weights[1] +
+                pixels[2 * kSamples + s] * taken.weights[2];
+    }
+  }
+}
+
+void round(const float* line, std::size_t count, std::uint8_t* picture) {
+  for (std::size_t i = 0; i < count; ++i) picture[i] = static_cast<std::uint8_t>(line[i] + 0.5F);
 }
 
 // The window from the least to the greatest value in the rows that the picture is made of.
-template <typename Load, typename Value = typename Load::value_type>
-GreyWindow full_window(RowSource& source, std::size_t columns, const std::vector<Span>& down, Load load) {
-  std::pair<Value, Value> range{std::numeric_limits<Value>::max(), std::numeric_limits<Value>::lowest()};
+template <typename Load, typename Value = typename Load::Value>
+Window full_window(Load load, RowSource& source, std::size_t row_values, const std::vector<Span>& down) {
+  Value least = std::numeric_limits<Value>::max();
+  Value greatest = std::numeric_limits<Value>::lowest();
   for (const Span& span : down) {
-    span.for_rows([&](std::size_t row, float) { range = widened(range, load, source.row(row), columns); });
+    span.for_rows([&](std::size_t row, int) { widen(load, source.row(row), row_values, least, greatest); });
   }
-  return {static_cast<float>(range.first), static_cast<float>(range.second)};
+  return {static_cast<float>(least), static_cast<float>(greatest)};
+}
+
+// A window of stored values in values as they are loaded. That of integers begins and ends with one.
+template <typename Load>
+Window loaded_window(Load load, Window window) {
+  if constexpr (std::is_integral_v<typename Load::Value>) {
+    const bool rises = window.black <= window.white;
+    window.black = rises ? std::floor(window.black) : std::ceil(window.black);
+    window.white = rises ? std::ceil(window.white) : std::floor(window.white);
+  }
+  const auto times = static_cast<float>(load.times);
+  return {window.black * times, window.white * times};
+}
+
+template <typename Value>
+Value nearest(float value) {
+  return static_cast<Value>(std::clamp(value, static_cast<float>(std::numeric_limits<Value>::lowest()),
+                                       static_cast<float>(std::numeric_limits<Value>::max())));
+}
+
+template <std::size_t kSamples, typename Load>
+void shrink_rows(Load load, RowSource& source, std::size_t columns, const std::vector<Span>& down, Window window,
+                 std::size_t width, std::uint8_t* picture) {
+  using Value = typename Load::Value;
+  // Values are averaged as they are displayed, thus cut off where the window ends.
+  const auto least = nearest<Value>(std::min(window.black, window.white));
+  const auto greatest = nearest<Value>(std::max(window.black, window.white));
+
+  // Rows are halved as long as they are twice as wide as the picture; taps do the rest.
+  std::size_t narrow = columns;
+  while (narrow >= 2 * width) narrow = (narrow + 1) / 2;
+  std::vector<Taps> taps;
+  for (const Span& span : spans(narrow, width)) taps.emplace_back(span);
+
+  std::vector<typename Load::Sum> sums(columns * kSamples);
+  std::vector<typename Load::Sum> halved(columns * kSamples);
+  std::vector<float> greys((narrow + 2) * kSamples);  // the last taps reach beyond the row, with no weight
+  std::vector<float> line(width * kSamples);
+  for (const Span& rows : down) {
+    std::fill(sums.begin(), sums.end(), 0);
+    rows.for_rows([&](std::size_t row, int weight) {
+      add_row(load, source.row(row), columns * kSamples, least, greatest, static_cast<Value>(weight), sums.data());
+    });
+    for (std::size_t wide = columns; wide > narrow; wide = (wide + 1) / 2) {
+      halve<kSamples>(sums.data(), wide, halved.data());
+      sums.swap(halved);
+    }
+    to_greys(sums.data(), narrow * kSamples, window, greys.data());
+    if (narrow == width) {
+      round(greys.data(), width * kSamples, picture);
+    } else {
+      tap<kSamples>(greys.data(), taps, line.data());
+      round(line.data(), width * kSamples, picture);
+    }
+    picture += width * kSamples;
+  }
 }
 
 class MemoryRows : public RowSource {
@@ -158,7 +263,7 @@ class MemoryRows : public RowSource {
 
 class FileRows : public RowSource {
  public:
-  FileRows(int file, std::uint64_t offset, const GreyLayout& layout, PictureSize size)
+  FileRows(int file, std::uint64_t offset, const FrameLayout& layout, PictureSize size)
       : file_(file), offset_(offset), rows_(layout.rows), row_bytes_(layout.row_bytes()) {
     const bool rows_are_left_out = layout.rows > kRowsPerPictureRow * size.height;
     strip_rows_ = rows_are_left_out ? 1 : std::clamp<std::size_t>(kStripBytes / row_bytes_, 1, rows_);
@@ -195,36 +300,27 @@ class FileRows : public RowSource {
   std::vector<std::uint8_t> strip_;
 };
 
-std::size_t bytes_of(GreyType type) {
-  if (type == GreyType::u1) return 1;
-  return type == GreyType::f4 ? 4 : 2;
+std::size_t bytes_of(ValueType type) {
+  if (type == ValueType::u1) return 1;
+  return type == ValueType::f4 ? 4 : 2;
 }
 
 }  // namespace
 
-std::size_t GreyLayout::row_bytes() const { return columns * bytes_of(type); }
+std::size_t FrameLayout::row_bytes() const { return columns * samples * bytes_of(type); }
 
-std::vector<std::uint8_t> shrink_grey(RowSource& source, const GreyLayout& layout, std::optional<GreyWindow> window,
-                                      bool inverted, PictureSize size) {
+std::vector<std::uint8_t> shrink(RowSource& source, const FrameLayout& layout, std::optional<Window> window,
+                                 bool inverted, PictureSize size) {
   const std::vector<Span> down = spans(layout.rows, size.height);
-  const std::vector<Span> across = spans(layout.columns, size.width);
-  std::vector<float> means(layout.columns);
-  std::vector<std::uint8_t> picture;
-  picture.reserve(size.height * size.width);
-
+  std::vector<std::uint8_t> picture(size.height * size.width * layout.samples);
   with_loader(layout, [&](auto load) {
-    const auto times = static_cast<float>(load.times);
-    const GreyWindow shown = window ? GreyWindow{window->black * times, window->white * times}
-                                    : full_window(source, layout.columns, down, load);
-    for (const Span& rows : down) {
-      std::fill(means.begin(), means.end(), 0.0F);
-      rows.for_rows([&](std::size_t row, float weight) {
-        add_greys(load, source.row(row), layout.columns, shown, weight, means.data());
-      });
-      for (const Span& columns : across) {
-        const auto grey = static_cast<std::uint8_t>(columns.mean(means.data()) + 0.5F);
-        picture.push_back(inverted ? 255 - grey : grey);
-      }
+    Window shown = window ? loaded_window(load, *window)
+                          : full_window(load, source, layout.columns * layout.samples, down);
+    if (inverted) std::swap(shown.black, shown.white);
+    if (layout.samples == 3) {
+      shrink_rows<3>(load, source, layout.columns, down, shown, size.width, picture.data());
+    } else {
+      shrink_rows<1>(load, source, layout.columns, down, shown, size.width, picture.data());
     }
   });
   return picture;
@@ -232,66 +328,69 @@ std::vector<std::uint8_t> shrink_grey(RowSource& source, const GreyLayout& layou
 
 namespace {
 
-using Window = std::optional<std::pair<float, float>>;
+using OptionalWindow = std::optional<std::pair<float, float>>;
 using Size = std::pair<std::size_t, std::size_t>;
 
-GreyLayout layout_of(std::size_t rows, std::size_t columns, GreyType type, unsigned bits_stored) {
+FrameLayout layout_of(std::size_t rows, std::size_t columns, std::size_t samples, ValueType type,
+                      unsigned bits_stored) {
   if (rows == 0 || columns == 0) throw std::invalid_argument("a frame without pixels");
+  if (samples != 1 && samples != 3) throw std::invalid_argument("a pixel has one or three samples");
   const auto value_bits = static_cast<unsigned>(8 * bytes_of(type));
-  const bool all_used = type == GreyType::f4 || bits_stored == 0 || bits_stored > value_bits;
-  return {rows, columns, type, all_used ? 0 : value_bits - bits_stored};
+  const bool all_used = type == ValueType::f4 || bits_stored == 0 || bits_stored > value_bits;
+  return {rows, columns, samples, type, all_used ? 0 : value_bits - bits_stored};
 }
 
-nb::bytes shrink_without_gil(RowSource& source, const GreyLayout& layout, Window window, bool inverted, Size size) {
+nb::bytes shrink_without_gil(RowSource& source, const FrameLayout& layout, OptionalWindow window, bool inverted,
+                             Size size) {
   std::vector<std::uint8_t> picture;
   {
     nb::gil_scoped_release release;
-    std::optional<GreyWindow> shown;
-    if (window) shown = GreyWindow{window->first, window->second};
-    picture = shrink_grey(source, layout, shown, inverted, {size.first, size.second});
+    std::optional<Window> shown;
+    if (window) shown = Window{window->first, window->second};
+    picture = shrink(source, layout, shown, inverted, {size.first, size.second});
   }
   return nb::bytes(reinterpret_cast<const char*>(picture.data()), picture.size());
 }
 
-template <typename Value>
-void bind_shrink_array(nb::module_& module, GreyType type) {
+template <typename Stored>
+void bind_shrink(nb::module_& module, ValueType type) {
   module.def(
-      "shrink_grey",
-      [type](const nb::ndarray<const Value, nb::ndim<2>, nb::c_contig, nb::device::cpu>& frame, unsigned bits_stored,
-             Window window, bool inverted, Size size) {
-        const GreyLayout layout = layout_of(frame.shape(0), frame.shape(1), type, bits_stored);
+      "shrink",
+      [type](const nb::ndarray<const Stored, nb::ndim<3>, nb::c_contig, nb::device::cpu>& frame, OptionalWindow window,
+             bool inverted, Size size) {
+        const FrameLayout layout = layout_of(frame.shape(0), frame.shape(1), frame.shape(2), type, 0);
         MemoryRows source(frame.data(), layout.row_bytes());
         return shrink_without_gil(source, layout, window, inverted, size);
       },
-      nb::arg("frame").noconvert(), nb::arg("bits_stored"), nb::arg("window").none(), nb::arg("inverted"),
-      nb::arg("size"), "Shrink a frame of grey values to 8-bit greys of `size`, (height, width).");
+      nb::arg("frame").noconvert(), nb::arg("window").none(), nb::arg("inverted"), nb::arg("size"),
+      "Shrink a frame of rows, columns and samples to 8-bit samples of `size`, (height, width).");
 }
 
 }  // namespace
 
 void bind_thumbnails(nb::module_& module) {
-  nb::enum_<GreyType>(module, "GreyType")
-      .value("u1", GreyType::u1)
-      .value("u2", GreyType::u2)
-      .value("i2", GreyType::i2)
-      .value("f4", GreyType::f4);
+  nb::enum_<ValueType>(module, "ValueType")
+      .value("u1", ValueType::u1)
+      .value("u2", ValueType::u2)
+      .value("i2", ValueType::i2)
+      .value("f4", ValueType::f4);
 
   module.def(
-      "shrink_grey_file",
-      [](int file, std::uint64_t offset, std::size_t rows, std::size_t columns, GreyType type, unsigned bits_stored,
-         Window window, bool inverted, Size size) {
-        const GreyLayout layout = layout_of(rows, columns, type, bits_stored);
+      "shrink_file",
+      [](int file, std::uint64_t offset, std::size_t rows, std::size_t columns, std::size_t samples, ValueType type,
+         unsigned bits_stored, OptionalWindow window, bool inverted, Size size) {
+        const FrameLayout layout = layout_of(rows, columns, samples, type, bits_stored);
         FileRows source(file, offset, layout, {size.first, size.second});
         return shrink_without_gil(source, layout, window, inverted, size);
       },
-      nb::arg("file"), nb::arg("offset"), nb::arg("rows"), nb::arg("columns"), nb::arg("type"), nb::arg("bits_stored"),
-      nb::arg("window").none(), nb::arg("inverted"), nb::arg("size"),
-      "Shrink the frame at an offset of an open file to 8-bit greys of `size`, (height, width).");
+      nb::arg("file"), nb::arg("offset"), nb::arg("rows"), nb::arg("columns"), nb::arg("samples"), nb::arg("type"),
+      nb::arg("bits_stored"), nb::arg("window").none(), nb::arg("inverted"), nb::arg("size"),
+      "Shrink the frame at an offset of an open file to 8-bit samples of `size`, (height, width).");
 
-  bind_shrink_array<std::uint8_t>(module, GreyType::u1);
-  bind_shrink_array<std::uint16_t>(module, GreyType::u2);
-  bind_shrink_array<std::int16_t>(module, GreyType::i2);
-  bind_shrink_array<float>(module, GreyType::f4);
+  bind_shrink<std::uint8_t>(module, ValueType::u1);
+  bind_shrink<std::uint16_t>(module, ValueType::u2);
+  bind_shrink<std::int16_t>(module, ValueType::i2);
+  bind_shrink<float>(module, ValueType::f4);
 }
 
 }  // namespace pixels

@@ -1,4 +1,4 @@
-// Owns the way from the stored grey values of one frame to a small 8-bit picture.
+// Owns the way from the stored values of one frame to a small 8-bit picture.
 #pragma once
 
 #include <cstddef>
@@ -8,21 +8,22 @@
 
 namespace pixels {
 
-// Types of grey values, named as numpy does, all little endian.
-enum class GreyType { u1, u2, i2, f4 };
+// Types of stored values, named as numpy does, all little endian.
+enum class ValueType { u1, u2, i2, f4 };
 
 // How the values of a frame lie in memory (PS3.5 section 8).
-struct GreyLayout {
+struct FrameLayout {
   std::size_t rows;
   std::size_t columns;
-  GreyType type;
+  std::size_t samples;  // of a pixel, beside each other: 1 grey, or 3 colours
+  ValueType type;
   unsigned unused_bits;  // above the stored bits of an integer, and of no meaning
 
   std::size_t row_bytes() const;
 };
 
-// The stored values that become black and white.
-struct GreyWindow {
+// The stored values that become 0 and 255 in the picture.
+struct Window {
   float black;
   float white;
 };
@@ -41,7 +42,7 @@ class RowSource {
 
 // Averages areas of the windowed frame into a picture, row by row. Without a window, the least and the greatest of the
 // values span it.
-std::vector<std::uint8_t> shrink_grey(RowSource& source, const GreyLayout& layout, std::optional<GreyWindow> window,
-                                      bool inverted, PictureSize size);
+std::vector<std::uint8_t> shrink(RowSource& source, const FrameLayout& layout, std::optional<Window> window,
+                                 bool inverted, PictureSize size);
 
 }  // namespace pixels

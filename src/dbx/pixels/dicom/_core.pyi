@@ -22,21 +22,20 @@ class HeaderReader:
         self, sources: list[Any], bulk_threshold: int | None = None
     ) -> tuple[Rows, list[int], list[tuple[int, bytes]]]: ...
 
-class GreyType(Enum):
+class ValueType(Enum):
     u1 = ...
     u2 = ...
     i2 = ...
     f4 = ...
 
-def shrink_grey(
-    frame: NDArray[Any], bits_stored: int, window: tuple[float, float] | None, inverted: bool, size: tuple[int, int]
-) -> bytes: ...
-def shrink_grey_file(
+def shrink(frame: NDArray[Any], window: tuple[float, float] | None, inverted: bool, size: tuple[int, int]) -> bytes: ...
+def shrink_file(
     file: int,
     offset: int,
     rows: int,
     columns: int,
-    type: GreyType,  # noqa: A002 - the native name
+    samples: int,
+    type: ValueType,  # noqa: A002 - the native name
     bits_stored: int,
     window: tuple[float, float] | None,
     inverted: bool,

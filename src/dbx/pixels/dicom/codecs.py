@@ -10,6 +10,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from pydicom import uid
 from pydicom.pixels.utils import get_j2k_parameters
 
@@ -122,7 +123,7 @@ def _coarse_jpeg_2000(encoded: bytes, image: ImagePixel, size: Size) -> NDArray:
 
 
 def _open_jpeg_2000(encoded: bytes, left_out: int) -> Image.Image:
-    picture = Image.open(io.BytesIO(encoded), formats=["JPEG2000"])
+    picture = Jpeg2KImageFile(io.BytesIO(encoded))
     if picture.mode not in ("L", "I;16") and (picture.mode != "RGB" or get_j2k_parameters(encoded)["precision"] > 8):
         raise ValueError(f"samples cannot be had from {picture.mode}")
     picture.reduce = left_out

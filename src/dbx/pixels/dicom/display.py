@@ -88,26 +88,33 @@ def stored_window(row: Mapping[str, Any]) -> Window | None:
     return (window[0] - intercept) / slope, (window[1] - intercept) / slope
 
 
+def needs_exact_values(header: Dataset) -> bool:
+    """Tell whether near values may mean something else, so that a frame decoded at a smaller scale is of no use."""
+    return any(keyword in header for keyword in ("PixelPaddingValue", "ModalityLUTSequence", "VOILUTSequence"))
+
+
 def displayed_greys(values: NDArray, header: Dataset) -> tuple[NDArray, Window | None]:
     """Apply what a header says to stored values, up to a linear window that is left to apply."""
-    padding = header.get("PixelPaddingValue")
-    meaningful = values if padding is None else values[values != padding]
-    values = np.asarray(apply_modality_lut(values, header))
+    greys = np.asarray(apply_modality_lut(values, header))
     center, width = _first(header.get("WindowCenter")), _first(header.get("WindowWidth"))
-    function = header.get("VOILUTFunction", "LINEAR")
-    if _linear_window(center, width) is None:
-        if header.get("VOILUTSequence"):
-            values = np.asarray(apply_voi(values, header))
-            return values, (0, 2 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1)
-        if padding is not None and meaningful.size:
-            modality = np.asarray(apply_modality_lut(meaningful, header))
-            return values, (float(modality.min()), float(modality.max()))
-        return values, None
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (values - center) / width)), (0, 1)
-    if function == "LINEAR_EXACT":
-        return values, (center - width / 2, center + width / 2)
-    return values, _linear_window(center, width)
+    window = _linear_window(center, width)
+    if center is None or width is None or window is None:
+        return _without_window(values, greys, header)
+    if header.get("VOILUTFunction") == "SIGMOID":
+        return 1 / (1 + np.exp(-4 * (greys - center) / width)), (0, 1)
+    if header.get("VOILUTFunction") == "LINEAR_EXACT":
+        return greys, (center - width / 2, center + width / 2)
+    return greys, window
+
+
+def _without_window(values: NDArray, greys: NDArray, header: Dataset) -> tuple[NDArray, Window | None]:
+    if header.get("VOILUTSequence"):
+        return np.asarray(apply_voi(greys, header)), (0, 2 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1)
+    if "PixelPaddingValue" in header:  # it lies outside the range of what was seen
+        seen = greys[values != header.PixelPaddingValue]
+        if seen.size:
+            return greys, (float(seen.min()), float(seen.max()))
+    return greys, None
 
 
 def palette_colours(indices: NDArray, header: Dataset) -> NDArray:
@@ -117,6 +124,8 @@ def palette_colours(indices: NDArray, header: Dataset) -> NDArray:
 
 def eight_bits(samples: NDArray, bits_stored: int) -> NDArray:
     """Keep the eight most significant of the stored bits of colour samples."""
+    if samples.dtype == np.uint8:
+        return samples
     return (samples >> max(bits_stored - 8, 0)).astype(np.uint8)
 
 

@@ -8,6 +8,31 @@ from typing import Any, Self
 
 from dbx.pixels.errors import PixelDataError
 
+#: Columns of a row that say how pixel data is read, and those that say how it is displayed.
+PIXEL_COLUMNS = (
+    "TransferSyntaxUID",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "BitsAllocated",
+    "BitsStored",
+    "PixelRepresentation",
+    "pixel_data",
+    "fragments",
+)
+DISPLAY_COLUMNS = (
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "WindowCenter",
+    "WindowWidth",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "meta",
+)
+
 FLOAT_PIXEL_DATA = "7FE00008"
 DOUBLE_FLOAT_PIXEL_DATA = "7FE00009"
 

@@ -140,4 +140,5 @@ def _decode_with_pydicom(source: Source, frame: int, cause: Exception | None = N
         with open_file(source) as file:
             return pixel_array(pydicom.dcmread(file, force=True), index=frame)
     except Exception as error:  # pydicom's readers and codecs raise whatever bad data leads to
-        raise PixelDataError("", f"the pixel data cannot be decoded: {cause or error}") from error
+        reason = cause or error
+        raise PixelDataError("", f"cannot be decoded: {str(reason) or type(reason).__name__}") from error

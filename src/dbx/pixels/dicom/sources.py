@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from dbx.pixels.errors import PixelDataError, StorageError
 from dbx.pixels.storage import Reader
@@ -40,11 +39,11 @@ def _whole(data: bytes, length: int) -> bytes:
     return data
 
 
-def open_file(source: Source) -> BinaryIO:
+def open_file(source: Source) -> io.BufferedReader:
     """Open an object as a binary file, for libraries that want one."""
     if isinstance(source, str):
         return Path(source).open("rb")
-    return cast(BinaryIO, io.BufferedReader(_ReaderFile(source)))
+    return io.BufferedReader(_ReaderFile(source))
 
 
 class _ReaderFile(io.RawIOBase):

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbx.pixels import storage
+from dbx.pixels.dicom.headers import read_headers
+from dbx.pixels.dicom.image import DISPLAY_COLUMNS, PIXEL_COLUMNS
 from dbx.pixels.dicom.issues import add_pixel_issues
 from dbx.pixels.dicom.schema import HEADER_SCHEMA, ISSUES
 from dbx.pixels.dicom.statistics import STATISTICS_FIELDS, add_statistics
-from dbx.pixels.engine.transformer import BatchRow, BatchTransformer, merge_columns, merge_fields
+from dbx.pixels.engine.transformer import BatchTransformer, merge_columns, merge_fields
 from dbx.pixels.errors import ArgumentError, PixelsError
 
 ARCHIVE_TYPE = "application/zip"
@@ -77,7 +79,7 @@ class TagExtractor(BatchTransformer):
 
     def transform_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         paths = _column(batch, self.inputCol).to_pylist()
-        tags = pa.array([None if path is None else _words(path) for path in paths], pa.list_(pa.string()))
+        tags = pa.array([None if path is None else path_words(path) for path in paths], pa.list_(pa.string()))
         return merge_columns(batch, {self.outputCol: tags}, self.output_schema(batch.schema))
 
 
@@ -100,8 +102,6 @@ class FileTypeExtractor(BatchTransformer):
         return merge_fields(input_schema, [pa.field(self.outputCol, pa.string())])
 
     def transform_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        from dbx.pixels.dicom.headers import read_headers
-
         with ExitStack() as stack:
             types = read_headers(_open(stack, batch, list(range(batch.num_rows)), self.inputCol)).column("file_type")
         return merge_columns(batch, {self.outputCol: types}, self.output_schema(batch.schema))
@@ -139,8 +139,6 @@ class DicomMetaExtractor(BatchTransformer):
         return merge_fields(input_schema, fields)
 
     def transform_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        from dbx.pixels.dicom.headers import read_headers
-
         wanted = _to_parse(batch)
         indices = [index for index, want in enumerate(wanted) if want]
         with ExitStack() as stack:
@@ -149,10 +147,10 @@ class DicomMetaExtractor(BatchTransformer):
             columns = dict(zip(headers.schema.names, headers.columns, strict=True))
             if self.deep:
                 columns |= add_statistics(sources, headers)
-        # Rows that were not parsed get nulls, by taking a null row number.
-        row_numbers = iter(range(len(indices)))
-        positions = pa.array([next(row_numbers) if want else None for want in wanted], pa.int32())
-        columns = {name: column.take(positions) for name, column in columns.items()}
+        if not all(wanted):  # rows that were not parsed get nulls, by taking a null row number
+            row_numbers = iter(range(len(indices)))
+            positions = pa.array([next(row_numbers) if want else None for want in wanted], pa.int32())
+            columns = {name: column.take(positions) for name, column in columns.items()}
         for name in ("file_type", "error"):
             if name in batch.schema.names:
                 columns[name] = pc.coalesce(columns[name], batch.column(name))
@@ -199,7 +197,7 @@ class DicomThumbnailExtractor(BatchTransformer):
         self.imageFormat = imageFormat
 
     def output_schema(self, input_schema: pa.Schema) -> pa.Schema:
-        missing = {"TransferSyntaxUID", "pixel_data", "fragments", "Rows", "Columns"} - set(input_schema.names)
+        missing = {*PIXEL_COLUMNS, *DISPLAY_COLUMNS}.difference(input_schema.names)
         if missing:
             raise ArgumentError(
                 "DicomThumbnailExtractor",
@@ -216,18 +214,15 @@ class DicomThumbnailExtractor(BatchTransformer):
         thumbnails: list[bytes | None] = [None] * batch.num_rows
         failures: dict[int, str] = {}
         images = [index for index, valid in enumerate(batch.column("pixel_data").is_valid().to_pylist()) if valid]
+        rows = batch.select([*PIXEL_COLUMNS, *DISPLAY_COLUMNS]).take(pa.array(images, pa.int32())).to_pylist()
         with ExitStack() as stack:
             sources = _open(stack, batch, images, self.inputCol)
-            for index, source in zip(images, sources, strict=True):
-                row = BatchRow(batch, index)
+            for index, source, row in zip(images, sources, rows, strict=True):
                 try:
                     thumbnails[index] = thumbnail(source, row, size=self.size, image_format=self.imageFormat)
                 except PixelsError as error:
                     failures[index] = f"no thumbnail: {error.problem}"
-        columns = {
-            self.outputCol: pa.array(thumbnails, pa.binary()),
-            "issues": add_pixel_issues(batch, failures),
-        }
+        columns = {self.outputCol: pa.array(thumbnails, pa.binary()), "issues": add_pixel_issues(batch, failures)}
         return merge_columns(batch, columns, schema)
 
 
@@ -264,5 +259,6 @@ def _extension(path: str) -> str | None:
     return match[1].lower() if match else None
 
 
-def _words(path: str) -> list[str]:
+def path_words(path: str) -> list[str]:
+    """Give the words of a path, without its extension and without repetition."""
     return list(dict.fromkeys(_WORD.findall(_EXTENSION.sub("", path))))
