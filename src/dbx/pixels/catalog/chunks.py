@@ -13,8 +13,8 @@ from dbx.pixels.table.schema import TABLE_SCHEMA
 DICOM = "application/dicom"
 
 #: A chunk is committed when it has this many rows or bytes: enough for few files, few enough to keep memory flat.
-CHUNK_ROWS = 10_000
-CHUNK_BYTES = 96 << 20
+CHUNK_ROWS = 16_384
+CHUNK_BYTES = 32 << 20
 
 
 def chunks(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyarrow as pa
 
 from dbx.pixels.catalog.chunks import chunks
 from dbx.pixels.engine.frame import Frame
-from dbx.pixels.table.objects import ObjectTable, StreamTransaction
+from dbx.pixels.table.objects import ObjectTable
 
 
-def save_frame(
-    frame: Frame,
-    table: ObjectTable,
-    on_chunk: Callable[[pa.Table], None],
-    transaction: StreamTransaction | None = None,
-) -> None:
-    """Compute a frame and save its rows to the table.
+def save_frame(frame: Frame, table: ObjectTable, on_chunk: Callable[[pa.Table], None]) -> None:
+    """Compute a frame and save its rows to the table, in as many commits as keep memory flat.
 
     Parameters
     ----------
@@ -28,8 +23,6 @@ def save_frame(
         Where to save.
     on_chunk : callable
         Shown each chunk before it is saved.
-    transaction : StreamTransaction, optional
-        What the last commit carries.
 
     Raises
     ------
@@ -40,20 +33,10 @@ def save_frame(
     """
     with ThreadPoolExecutor(1, thread_name_prefix="pixels-save") as writer:
         saving: Future | None = None
-        for chunk, is_last in _with_last(chunks(frame.batches(), frame.schema)):
+        for chunk in chunks(frame.batches(), frame.schema):
             on_chunk(chunk)
             if saving:
                 saving.result()
-            saving = writer.submit(table.save, chunk, transaction=transaction if is_last else None)
+            saving = writer.submit(table.save, chunk)
         if saving:
             saving.result()
-
-
-def _with_last(tables: Iterable[pa.Table]) -> Iterator[tuple[pa.Table, bool]]:
-    """Yield each table with whether it is the last one."""
-    remaining = iter(tables)
-    table = next(remaining, None)
-    while table is not None:
-        following = next(remaining, None)
-        yield table, following is None
-        table = following

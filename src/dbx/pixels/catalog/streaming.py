@@ -16,7 +16,6 @@ from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.discovery import Discovery
 from dbx.pixels.catalog.known import Known
 from dbx.pixels.catalog.objects import LISTED_SCHEMA, object_frame
-from dbx.pixels.catalog.saving import save_frame
 from dbx.pixels.catalog.selection import Selection
 from dbx.pixels.engine.frame import Frame, Operation
 from dbx.pixels.errors import ArgumentError
@@ -40,7 +39,7 @@ class Stream:
     checkpoints : pathlib.Path
         Folder of checkpoints; each stream into each table has its own in it.
     max_files : int
-        Objects in a micro-batch at most.
+        Objects in a micro-batch at most; their rows are held in memory.
     interval : float or None
         Seconds between two looks; with None the stream ends when all that was there is saved.
     """
@@ -118,7 +117,9 @@ def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
 
     def save(number: int, listed: pa.Table) -> None:
         if (table.transaction_version(checkpoint.id) or 0) < number:
-            save_frame(frame.of(listed), table, tally.add, StreamTransaction(checkpoint.id, number))
+            rows = frame.of(listed).to_arrow()
+            tally.add(rows)
+            table.save(rows, transaction=StreamTransaction(checkpoint.id, number))
         checkpoint.mark_saved(number)
         optimize_if_due(table)
 
