@@ -16,6 +16,7 @@ from dbx.pixels.catalog.objects import LISTED_SCHEMA, ZIP, listed_batch, problem
 from dbx.pixels.catalog.selection import Archives, Selection
 from dbx.pixels.errors import StorageError
 from dbx.pixels.storage import Home, list_objects, open_object
+from dbx.pixels.storage.paths import relative_path
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Discovery:
         for listing in self._listings:
             listed_before = self.counts.listed
             for batch in listing.batches():
-                yield from self._compare_listed(listed_batch(batch, listing.root, self._home))
+                yield from self._compare_listed(batch, listing.root)
             if listing.problems:
                 yield from self._compare(problem_batch(listing.problems, listing.root))
             # An unmounted disk leaves an empty folder behind: a root with nothing in it does not say what is gone.
@@ -97,14 +98,17 @@ class Discovery:
     def _lies_in(self, path: str, roots: Iterable[str]) -> bool:
         return any(self._selection.would_list(path, root) for root in roots)
 
-    def _compare_listed(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        is_archive = pc.equal(batch["extension"], "zip")
+    def _compare_listed(self, batch: pa.RecordBatch, root: str) -> Iterator[pa.RecordBatch]:
+        is_archive = pc.ends_with(batch["path"], ".zip", ignore_case=True)
         plain = batch.filter(pc.invert(is_archive)) if pc.any(is_archive).as_py() else batch
         if self._selection.pattern is not None:
-            plain = plain.filter(pa.array(map(self._selection.wants, plain["relative_path"].to_pylist()), pa.bool_()))
-        yield from self._compare(plain)
-        if plain is not batch:
-            yield from self._compare_archives(batch.filter(is_archive))
+            wanted = [self._selection.wants(relative_path(path, root)) for path in plain["path"].to_pylist()]
+            plain = plain.filter(pa.array(wanted, pa.bool_()))
+        # Compared first and completed then: of most objects there is nothing to do.
+        for unknown in self._compare(plain):
+            yield listed_batch(unknown, root, self._home)
+        if pc.any(is_archive).as_py():
+            yield from self._compare_archives(listed_batch(batch.filter(is_archive), root, self._home))
 
     def _compare(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Count the objects of a batch and yield those that are to be read."""
@@ -122,7 +126,7 @@ class Discovery:
         new, changed, unreadable = self._known.compare(batch)
         # Giving somebody read access does not touch a file's time: what could not be read is tried again.
         for row in np.flatnonzero(unreadable):
-            changed[row] = batch["error"][row].as_py() is None and _is_readable(batch["local_path"][row].as_py())
+            changed[row] = _is_readable(self._home.local_path(batch["path"][row].as_py()))
         return new, changed
 
     def _compare_archives(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
