@@ -1,4 +1,8 @@
-"""Row 6: from a file to a small JPEG picture on one core, against pydicom and matplotlib as notebooks use them."""
+"""Row 6: from a file to a small picture on one core, against pydicom and matplotlib as published pipelines use them.
+
+Theirs is a figure of the usual size with axes, as PNG; what they then do to it for Spark is left out, in their favour.
+Ours is a JPEG of 256 pixels. Both read header and pixels from the page cache.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +26,20 @@ from dbx.pixels.dicom.phantom import write_ct_series
 
 COPIES = 64  # of each picture for our side: one batch
 SLICES = 8
-TARGETS = {"CT 512 raw": 200, "MR 256 raw": 200, "US 800 x 600 JPEG": 50, "CT 512 JPEG 2000": 10}
+TARGETS = {"CT 512 x 512 raw": 200, "MR 256 x 256 raw": 200, "US 800 x 600 JPEG": 50, "CT 512 x 512 JPEG 2000": 10}
 
 
 def rows(data: Path) -> list[Row | Skipped]:
     """Measure each class of pictures."""
+    mpl.use("agg")
     folder = data / "pictures"
     ct = write_ct_series(folder / "ct", slices=SLICES, size=512)
     mr = write_ct_series(folder / "mr", slices=SLICES, size=256)
     classes = {
-        "CT 512 raw": ct,
-        "MR 256 raw": [_rewritten(path, _as_mr) for path in mr],
+        "CT 512 x 512 raw": ct,
+        "MR 256 x 256 raw": [_rewritten(path, _as_mr) for path in mr],
         "US 800 x 600 JPEG": [_rewritten(path, _as_ultrasound) for path in ct],
-        "CT 512 JPEG 2000": [_rewritten(path, _as_jpeg_2000) for path in ct],
+        "CT 512 x 512 JPEG 2000": [_rewritten(path, _as_jpeg_2000) for path in ct],
     }
     return [_row(what, [str(path) for path in paths]) for what, paths in classes.items()]
 
@@ -67,14 +72,11 @@ def _with_pixels(paths: list[str]) -> None:
 
 
 def _with_matplotlib(path: str) -> bytes:
-    image = pydicom.dcmread(path)
-    with mpl.rc_context({"backend": "agg"}):
-        figure = pyplot.figure()
-        pyplot.imshow(image.pixel_array, cmap="gray")
-        pyplot.axis("off")
-        picture = io.BytesIO()
-        pyplot.savefig(picture, format="jpeg")
-        pyplot.close(figure)
+    picture = io.BytesIO()
+    figure, axes = pyplot.subplots()
+    axes.imshow(pydicom.dcmread(path).pixel_array, cmap="gray")
+    figure.savefig(picture, format="png")
+    pyplot.close(figure)
     return picture.getvalue()
 
 
