@@ -8,11 +8,11 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
+from dbx.pixels.table.duck import connect, literal
 from dbx.pixels.table.schema import KNOWN_SCHEMA
 
 
@@ -61,19 +61,17 @@ class Checkpoint:
         """Return every object that was ever planned, as it was planned last, in `KNOWN_SCHEMA`."""
         if not self._numbers(self._plans):
             return KNOWN_SCHEMA.empty_table()
-        return duckdb.sql(
-            "SELECT path, modificationTime, length, original_path, false AS unreadable FROM"
-            f" read_parquet('{_quoted(self._plans)}/[0-9]*', filename = true)"
-            " QUALIFY row_number() OVER (PARTITION BY path ORDER BY filename DESC) = 1"
-        ).to_arrow_table()
+        plans = literal(f"{self._plans}/[0-9]*")
+        with connect() as connection:
+            return connection.sql(
+                "SELECT path, modificationTime, length, original_path, false AS unreadable"
+                f" FROM read_parquet({plans}, filename = true)"
+                " QUALIFY row_number() OVER (PARTITION BY path ORDER BY filename DESC) = 1"
+            ).to_arrow_table()
 
     @staticmethod
     def _numbers(folder: Path) -> set[int]:
         return {int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()}
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _write_whole(path: Path, content: bytes | pa.Buffer) -> None:

@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from dbx.pixels.table.duck import connect
 from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.schema import KNOWN_SCHEMA
 
@@ -32,7 +33,7 @@ class Known:
         self._met = np.zeros(rows.num_rows, dtype=bool)
         self._connection: duckdb.DuckDBPyConnection | None = None
         if rows.num_rows:
-            self._connection = duckdb.connect()
+            self._connection = connect()
             self._connection.register("rows", rows.append_column("row", pa.array(np.arange(rows.num_rows))))
             self._connection.execute(
                 f"CREATE TEMP TABLE known AS SELECT path, row, {_OUTERMOST_ARCHIVE} AS archive,"
@@ -69,8 +70,8 @@ class Known:
         unreadable = np.zeros(listed.num_rows, dtype=bool)
         if self._connection is None:
             return new, changed, unreadable
-        paths = pa.table({"path": listed["path"], "place": np.arange(listed.num_rows)})  # noqa: F841 (SQL reads it)
-        matches = self._connection.execute("SELECT place, row FROM paths JOIN known USING (path)").fetchnumpy()
+        self._connection.register("listed", pa.table({"path": listed["path"], "place": np.arange(listed.num_rows)}))
+        matches = self._connection.execute("SELECT place, row FROM listed JOIN known USING (path)").fetchnumpy()
         place, row = matches["place"], matches["row"]
         self._met[row] = True
         new[place] = False
@@ -83,7 +84,7 @@ class Known:
         """Remember the known members of the archives as met, and return how many they are."""
         if self._connection is None or not archives:
             return 0
-        wanted = pa.table({"archive": pa.array(archives, pa.string())})  # noqa: F841 (SQL reads it)
+        self._connection.register("wanted", pa.table({"archive": pa.array(archives, pa.string())}))
         rows = self._connection.execute(
             "SELECT row FROM known SEMI JOIN wanted USING (archive) WHERE is_member"
         ).fetchnumpy()["row"]
