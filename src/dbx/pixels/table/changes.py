@@ -72,8 +72,10 @@ def changes_of_saving(chunk: pa.Table, log: DeltaLog, seen: SeenPaths) -> Change
     with reading(log.folder) as connection:
         connection.register("given", suspects)
         held = connection.sql(_held(files, log.schema)).to_arrow_table()
-        connection.register("held", held)
-        merged = conform(connection.sql(_merged(files, log.schema, suspects)).to_arrow_table(), log.schema)
+        same = held.filter(held["same"])
+        connection.register("same", same)
+        holding = [log.files[uri] for uri in pc.unique(same["filename"]).to_pylist()]
+        merged = conform(connection.sql(_merged(holding, log.schema, suspects)).to_arrow_table(), log.schema)
     new = chunk.filter(pc.invert(pc.is_in(chunk["path"], value_set=held["path"])))
     changed_paths = held["path"].filter(pc.invert(held["same"]))
     changed = suspects.filter(pc.is_in(suspects["path"], value_set=changed_paths))
@@ -161,7 +163,7 @@ def _merged(files: Iterable[DataFile], schema: pa.Schema, suspects: pa.Table) ->
     return f"""
         SELECT {", ".join(columns)}
         FROM {scan((file.uri for file in files), schema)} AS old JOIN given ON old.path = given.path
-        WHERE old.path IN (SELECT path FROM held WHERE same) AND ({" OR ".join(f"({fill})" for fill in fills)})
+        WHERE old.path IN (SELECT path FROM same) AND ({" OR ".join(f"({fill})" for fill in fills)})
         ORDER BY old.path"""
 
 
