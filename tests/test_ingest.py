@@ -254,6 +254,16 @@ def test_bad_archives_stop_nothing(catalog: Catalog, folder: Path) -> None:
     assert run(catalog, folder, archives=Archives.IN_PLACE).changed == 0
 
 
+def test_members_hidden_behind_others_of_their_name_are_told(catalog: Catalog, folder: Path) -> None:
+    with zipfile.ZipFile(folder / "twice.zip", "w") as archive:
+        archive.write(TEST_FILES / "CT_small.dcm", "image.dcm")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.write(TEST_FILES / "MR_small.dcm", "image.dcm")
+    run(catalog, folder, archives=Archives.IN_PLACE)
+    assert rows(catalog, "Modality", "path LIKE 'zip:%'") == [("MR",)]
+    assert "image.dcm" in rows(catalog, "error", "extension = 'zip' AND error IS NOT NULL")[0][0]
+
+
 def test_kill_at_any_moment_then_run_again(tmp_path: Path) -> None:
     """Every file once, whenever the process was killed."""
     home, data = tmp_path / "home", tmp_path / "data"

@@ -52,7 +52,7 @@ def change(archive: str, edit: Callable[[bytearray], object]) -> None:
 def test_members_have_addresses_and_lengths(archive: str) -> None:
     write(archive, {"ct/1.dcm": CONTENT, "a::b%.dcm": b"bytes", "empty": b""})
     first, second, third = members(archive)
-    assert (first.name, first.length, first.problem, first.issue) == ("ct/1.dcm", len(CONTENT), None, None)
+    assert (first.name, first.length, first.problem, first.is_repeated) == ("ct/1.dcm", len(CONTENT), None, False)
     assert first.compressed < first.length
     assert first.address == f"zip://ct/1.dcm::{archive}"
     assert first.address_in("/Volumes/a/b/c/scans.zip") == "zip://ct/1.dcm::/Volumes/a/b/c/scans.zip"
@@ -83,9 +83,9 @@ def test_of_members_of_one_name_the_last_counts_and_it_is_told(archive: str) -> 
             file.writestr("1.dcm", content)
         file.writestr("2.dcm", b"other")
     first, second = members(archive)
-    assert (first.name, first.issue) == ("1.dcm", "is in the archive more than once; the last one counts")
+    assert (first.name, first.is_repeated) == ("1.dcm", True)
     assert read(first) == b"last"
-    assert second.issue is None
+    assert not second.is_repeated
 
 
 def test_archives_in_archives_are_read_one_level_deep(archive: str, tmp_path: Path) -> None:

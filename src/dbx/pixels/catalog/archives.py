@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.catalog.selection import Archives, Selection
-from dbx.pixels.errors import StorageError
+from dbx.pixels.errors import ArchiveError, StorageError
 from dbx.pixels.storage.archive import Member, extract_member, members
 from dbx.pixels.storage.home import Home
 from dbx.pixels.storage.paths import extension
@@ -39,7 +39,8 @@ def member_batches(archive: dict, selection: Selection, home: Home) -> Iterator[
     Raises
     ------
     StorageError
-        When the archive itself cannot be read to its end, after what could be read has been yielded.
+        When the archive itself cannot be read to its end, or hides members behind others of the same name; after what
+        could be read has been yielded.
     """
     rows: list[dict] = []
     failure = None
@@ -65,7 +66,10 @@ def extraction_folder(archive: str, selection: Selection) -> str:
 
 
 def _member_rows(archive: dict, selection: Selection, home: Home) -> Iterator[dict]:
+    repeated = []
     for member in members(archive["local_path"]):
+        if member.is_repeated:
+            repeated.append(member.name)
         relative = f"{archive['relative_path']}/{member.relative_path}"
         if not selection.wants(relative):
             continue
@@ -84,6 +88,10 @@ def _member_rows(archive: dict, selection: Selection, home: Home) -> Iterator[di
         if selection.archives is Archives.EXTRACT and member.problem is None:
             row |= _extracted(member, archive, selection, home)
         yield row
+    if repeated:
+        raise ArchiveError(
+            archive["path"], f"holds members of one name, of which the last counts: {', '.join(repeated)}"
+        )
 
 
 def _extracted(member: Member, archive: dict, selection: Selection, home: Home) -> dict:

@@ -17,14 +17,12 @@ from dbx.pixels.dicom.schema import HEADER_SCHEMA, ISSUES
 from dbx.pixels.dicom.statistics import STATISTICS_FIELDS, add_statistics
 from dbx.pixels.engine.transformer import BatchTransformer, merge_columns, merge_fields
 from dbx.pixels.errors import ArgumentError, PixelsError
+from dbx.pixels.storage.paths import extension
 
 ARCHIVE_TYPE = "application/zip"
 
 #: A word of a path: a UID or another dotted number as a whole, else a run of letters and digits.
 _WORD = re.compile(r"\d+(?:\.\d+)+|[^\W_]+")
-
-#: An extension has a letter, so that a file named by its UID has none.
-_EXTENSION = re.compile(r"\.(?=\d*[a-z])([a-z\d]{1,8})$", re.IGNORECASE)
 
 
 class PathExtractor(BatchTransformer):
@@ -53,7 +51,7 @@ class PathExtractor(BatchTransformer):
         columns = {
             "relative_path": [path and path.removeprefix(base).lstrip("/") for path in paths],
             "local_path": [path and home.local_path(path) for path in paths],
-            "extension": [path and _extension(path) for path in paths],
+            "extension": [path and extension(path) for path in paths],
         }
         arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
         return merge_columns(batch, arrays, self.output_schema(batch.schema))
@@ -254,11 +252,7 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
     return batch.column(name)
 
 
-def _extension(path: str) -> str | None:
-    match = _EXTENSION.search(path)
-    return match[1].lower() if match else None
-
-
 def path_words(path: str) -> list[str]:
     """Give the words of a path, without its extension and without repetition."""
-    return list(dict.fromkeys(_WORD.findall(_EXTENSION.sub("", path))))
+    suffix = extension(path)
+    return list(dict.fromkeys(_WORD.findall(path[: -len(suffix) - 1] if suffix else path)))

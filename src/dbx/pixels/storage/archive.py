@@ -46,8 +46,8 @@ class Member:
         Its bytes, and those that it takes in the archive.
     problem : str or None
         Why it cannot be read.
-    issue : str or None
-        What is odd about it although it can be read.
+    is_repeated : bool
+        Whether the archive holds other members of the same name, of which this is the last.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Member:
     length: int
     compressed: int
     problem: str | None = None
-    issue: str | None = None
+    is_repeated: bool = False
 
     @property
     def address(self) -> str:
@@ -104,8 +104,8 @@ def members(archive: str) -> Iterator[Member]:
                 continue
             except StorageError as error:
                 problem = error.problem
-        issue = "is in the archive more than once; the last one counts" if entry.name in directory.repeated else None
-        yield Member(entry.name, archive, entry.length, entry.compressed, problem, issue)
+        is_repeated = entry.name in directory.repeated
+        yield Member(entry.name, archive, entry.length, entry.compressed, problem, is_repeated)
     if directory.damage:
         raise ArchiveError(archive, f"cannot be read to its end: {directory.damage}", "Copy it here again.")
 
