@@ -113,13 +113,16 @@ std::vector<Span> spans(std::size_t frame_edge, std::size_t picture_edge) {
   return all;
 }
 
-// The pixels of a row under one pixel of the picture; they are three at most where a row is not twice as wide.
+// The pixels of a row under one pixel of the picture; they are five at most where a row is not four times as wide.
 struct Taps {
-  std::size_t first;
-  float weights[3];
+  static constexpr std::size_t kCount = 5;
 
-  explicit Taps(const Span& span)
-      : first(span.first), weights{span.weight(first), span.weight(first + 1), span.weight(first + 2)} {}
+  std::size_t first;
+  float weights[kCount];
+
+  explicit Taps(const Span& span) : first(span.first) {
+    for (std::size_t i = 0; i < kCount; ++i) weights[i] = span.weight(first + i);
+  }
 };
 
 // The loops over values are functions of their own with plain parameters: compilers see no alias, and vectorize.
@@ -172,8 +175,9 @@ void tap(const float* greys, const std::vector<Taps>& taps, float* line) {
   for (const Taps& taken : taps) {
     const float* pixels = greys + taken.first * kSamples;
     for (std::size_t s = 0; s < kSamples; ++s) {
-      *line++ = pixels[s] * taken.weights[0] + pixels[kSamples + s] * taken.weights[1] +
-                pixels[2 * kSamples + s] * taken.weights[2];
+      float sum = 0;
+      for (std::size_t i = 0; i < Taps::kCount; ++i) sum += pixels[i * kSamples + s] * taken.weights[i];
+      *line++ = sum;
     }
   }
 }
@@ -219,15 +223,15 @@ void shrink_rows(Load load, RowSource& source, std::size_t columns, const std::v
   const auto least = nearest<Value>(std::min(window.black, window.white));
   const auto greatest = nearest<Value>(std::max(window.black, window.white));
 
-  // Rows are halved as long as they are twice as wide as the picture; taps do the rest.
+  // Rows that are much wider than the picture are halved, which is fast; taps do the rest.
   std::size_t narrow = columns;
-  while (narrow >= 2 * width) narrow = (narrow + 1) / 2;
+  while (narrow >= 4 * width || narrow == 2 * width) narrow = (narrow + 1) / 2;
   std::vector<Taps> taps;
   for (const Span& span : spans(narrow, width)) taps.emplace_back(span);
 
   std::vector<typename Load::Sum> sums(columns * kSamples);
   std::vector<typename Load::Sum> halved(columns * kSamples);
-  std::vector<float> greys((narrow + 2) * kSamples);  // the last taps reach beyond the row, with no weight
+  std::vector<float> greys((narrow + Taps::kCount) * kSamples);  // the last taps reach beyond the row, with no weight
   std::vector<float> line(width * kSamples);
   for (const Span& rows : down) {
     std::fill(sums.begin(), sums.end(), 0);

@@ -104,28 +104,34 @@ def _jpeg_2000(encoded: bytes, image: ImagePixel) -> NDArray:
     return _decoded(imagecodecs.jpeg2k_decode(encoded), image)
 
 
+def _small_jpeg_2000(encoded: bytes, image: ImagePixel, size: Size) -> NDArray:
+    try:
+        return _coarse_jpeg_2000(encoded, image, size)
+    except (KeyError, OSError, ValueError, Image.DecompressionBombError):  # Pillow knows fewer kinds of codestreams
+        return _jpeg_2000(encoded, image)
+
+
 def _coarse_jpeg_2000(encoded: bytes, image: ImagePixel, size: Size) -> NDArray:
     """Decode a JPEG 2000 codestream without the resolutions that are finer than needed."""
-    left_out = max(min(image.columns // size[0], image.rows // size[1]).bit_length() - 1, 0)
-    try:
-        picture = _open_jpeg_2000(encoded, left_out)
-    except (OSError, ValueError, Image.DecompressionBombError):  # Pillow knows fewer kinds of codestreams
-        return _jpeg_2000(encoded, image)
-    values = np.asarray(picture)
-    if picture.mode == "RGB":
-        return _colour(values, image)
-    # Pillow moves grey values to the top of 8 or 16 bits, and signed ones up, so that the least is 0.
     codestream = get_j2k_parameters(encoded)
+    if image.samples > 1 and codestream["precision"] > 8:
+        raise ValueError("Pillow keeps no more than 8 bits of colours")
+    if image.samples == 1 and codestream["is_signed"] != (image.dtype[0] == "i"):
+        raise ValueError("values cannot be averaged before their sign is known")
+
+    left_out = max(min(image.columns // size[0], image.rows // size[1]).bit_length() - 1, 0)
+    values = np.asarray(_open_jpeg_2000(encoded, left_out))
+    if values.ndim == 3:
+        return _colour(values, image)
+    # Pillow moves values to the top of 8 or 16 bits, and signed ones up, so that the least is 0.
     bits = 8 * values.dtype.itemsize
     if codestream["is_signed"]:
         values = (values ^ (1 << (bits - 1))).view(f"i{bits // 8}")
-    return _decoded(values >> (bits - codestream["precision"]), image)
+    return values >> (bits - codestream["precision"])
 
 
 def _open_jpeg_2000(encoded: bytes, left_out: int) -> Image.Image:
     picture = Jpeg2KImageFile(io.BytesIO(encoded))
-    if picture.mode not in ("L", "I;16") and (picture.mode != "RGB" or get_j2k_parameters(encoded)["precision"] > 8):
-        raise ValueError(f"samples cannot be had from {picture.mode}")
     picture.reduce = left_out
     try:
         picture.load()
@@ -183,9 +189,9 @@ DECODERS: dict[str, Decoder] = {
 SCALING_DECODERS: dict[str, ScalingDecoder] = {
     uid.JPEGBaseline8Bit: _jpeg,
     uid.JPEGExtended12Bit: _jpeg,
-    uid.JPEG2000Lossless: _coarse_jpeg_2000,
-    uid.JPEG2000: _coarse_jpeg_2000,
-    uid.HTJ2KLossless: _coarse_jpeg_2000,
-    uid.HTJ2KLosslessRPCL: _coarse_jpeg_2000,
-    uid.HTJ2K: _coarse_jpeg_2000,
+    uid.JPEG2000Lossless: _small_jpeg_2000,
+    uid.JPEG2000: _small_jpeg_2000,
+    uid.HTJ2KLossless: _small_jpeg_2000,
+    uid.HTJ2KLosslessRPCL: _small_jpeg_2000,
+    uid.HTJ2K: _small_jpeg_2000,
 }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi
 
+from dbx.pixels.dicom.quiet import quiet
 from dbx.pixels.dicom.sources import Source, open_file
 
 #: The values that are displayed as black and as white.
@@ -67,7 +68,7 @@ def _untold_tags(row: Mapping[str, Any]) -> Iterator[str]:
 
 def read_display_header(source: Source, frame: int) -> Dataset:
     """Read what a header says about the display of a frame; the functional groups of the frame are laid flat."""
-    with open_file(source) as file:
+    with quiet(), open_file(source) as file:
         header = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=_DISPLAY_ATTRIBUTES)
     shared = header.get("SharedFunctionalGroupsSequence", [])[:1]
     own = header.get("PerFrameFunctionalGroupsSequence", [])[frame : frame + 1]
@@ -143,6 +144,8 @@ def pixel_height(row: Mapping[str, Any], header: Dataset | None) -> float:
 def _linear_window(center: float | None, width: float | None) -> Window | None:
     if center is None or width is None or not (isfinite(center) and isfinite(width)) or width <= 0:
         return None
+    if width < 1:  # not allowed, but in use where rescaled values are small
+        return center - width / 2, center + width / 2
     reach = max(width - 1, 0.001) / 2  # a width of 1 is a threshold
     return center - 0.5 - reach, center - 0.5 + reach
 

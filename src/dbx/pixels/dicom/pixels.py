@@ -15,6 +15,7 @@ from pydicom.pixels import pixel_array
 
 from dbx.pixels.dicom.codecs import DECODERS, SCALING_DECODERS, Size, native_frame
 from dbx.pixels.dicom.image import ImagePixel
+from dbx.pixels.dicom.quiet import quiet
 from dbx.pixels.dicom.sources import Source, open_file, read_range
 from dbx.pixels.dicom.video import VIDEO, video_frames
 from dbx.pixels.errors import PixelDataError, PixelsError
@@ -137,7 +138,7 @@ def _video_frame(source: Source, image: ImagePixel, frame: int) -> NDArray:
 
 def _decode_with_pydicom(source: Source, frame: int, cause: Exception | None = None) -> NDArray:
     try:
-        with open_file(source) as file:
+        with quiet(), open_file(source) as file:
             return pixel_array(pydicom.dcmread(file, force=True), index=frame)
     except Exception as error:  # pydicom's readers and codecs raise whatever bad data leads to
         reason = cause or error

@@ -40,14 +40,25 @@ def _whole(data: bytes, length: int) -> bytes:
 
 
 def open_file(source: Source) -> io.BufferedReader:
-    """Open an object as a binary file, for libraries that want one."""
+    """Open an object as a binary file, for libraries that want one.
+
+    Raises
+    ------
+    StorageError
+        If it cannot be opened.
+    """
     if isinstance(source, str):
-        return Path(source).open("rb")
+        try:
+            return Path(source).open("rb")
+        except OSError as error:
+            raise StorageError(source, error.strerror or str(error)) from error
     return io.BufferedReader(_ReaderFile(source))
 
 
 class _ReaderFile(io.RawIOBase):
     """A `Reader` with a position."""
+
+    name = ""  # pydicom asks for it
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -159,7 +159,7 @@ def _jpeg(picture: NDArray[np.uint8]) -> bytes:
 
 def _webp(picture: NDArray[np.uint8]) -> bytes:
     colours = picture if picture.ndim == 3 else np.stack([picture] * 3, axis=-1)
-    return bytes(imagecodecs.webp_encode(colours, level=80, method=2))
+    return bytes(imagecodecs.webp_encode(colours, level=80, lossless=False, method=2))
 
 
 _ENCODERS = {"JPEG": _jpeg, "WEBP": _webp}
