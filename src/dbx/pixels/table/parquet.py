@@ -132,11 +132,15 @@ class _Statistics:
             self.greatest = bounds["max"] if self.greatest is None else max(self.greatest, bounds["max"])
 
 
+def in_order(rows: pa.Table) -> pa.Table:
+    """Sort rows as a file's rows are sorted."""
+    keys = [(name, "ascending") for name in SORT_KEYS if name in rows.column_names]
+    return rows.take(pc.sort_indices(rows.select([name for name, _ in keys]), sort_keys=keys))
+
+
 def write_sorted(files: pafs.FileSystem, rows: pa.Table) -> AddAction:
     """Sort rows and write them as one file."""
-    keys = [(name, "ascending") for name in SORT_KEYS if name in rows.column_names]
-    order = pc.sort_indices(rows.select([name for name, _ in keys]), sort_keys=keys)
-    return write_batches(files, rows.schema, [rows.take(order)])
+    return write_batches(files, rows.schema, [in_order(rows)])
 
 
 def write_batches(
@@ -153,14 +157,21 @@ def write_batches(
         raise
 
 
-def read_without(files: pafs.FileSystem, path: str, schema: pa.Schema, dropped: pa.Array) -> Iterator[pa.Table]:
-    """Read a file in the table's schema, row group by row group, without the rows of the dropped paths."""
+def read_rows(files: pafs.FileSystem, path: str, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Read a file in the table's schema, row group by row group."""
     with files.open_input_file(path) as source:
         for batch in pq.ParquetFile(source).iter_batches(ROW_GROUP_ROWS):
-            kept = pc.invert(pc.is_in(batch["path"], value_set=dropped))
-            rows = pa.Table.from_batches([batch])
-            if kept.true_count:
-                yield conform(rows if kept.true_count == rows.num_rows else rows.filter(kept), schema)
+            yield conform(pa.Table.from_batches([batch]), schema)
+
+
+def read_without(files: pafs.FileSystem, path: str, schema: pa.Schema, dropped: pa.Array) -> Iterator[pa.Table]:
+    """Read a file like `read_rows`, without the rows of the dropped paths."""
+    for rows in read_rows(files, path, schema):
+        kept = pc.invert(pc.is_in(rows["path"], value_set=dropped))
+        if pc.all(kept).as_py():
+            yield rows
+        elif pc.any(kept).as_py():
+            yield rows.filter(kept)
 
 
 def rows_within(size: int, rows: pa.Table) -> int:

@@ -9,16 +9,17 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from dbx.pixels.errors import PixelsError
-from dbx.pixels.table.duck import identifier, reading, scan
 from dbx.pixels.table.folder import FILE_ERRORS
 from dbx.pixels.table.log import DataFile, DeltaLog
 from dbx.pixels.table.objects import ObjectTable
-from dbx.pixels.table.parquet import FILE_ROWS, ROW_GROUP_ROWS, SORT_KEYS, conform, delete_files, write_batches
+from dbx.pixels.table.parquet import FILE_ROWS, delete_files, in_order, read_rows, write_batches
 
 #: Size of a file that is worth opening for few rows and small enough to write anew when one of them changes.
 TARGET_BYTES = 24 * 2**20
 #: Files smaller than this are compacted.
 SMALL_BYTES = TARGET_BYTES // 2
+#: Rows that are sorted together, in memory.
+RUN_BYTES = 64 * 2**20
 #: Small files at which a table is compacted by itself.
 DUE_FILES = 64
 #: Compactions that may be lost in a row against writers before they are left for another time.
@@ -104,7 +105,7 @@ def _compact_into_one(files: list[DataFile], log: DeltaLog) -> bool:
     if len(files) < 2:
         return False
     try:
-        add = write_batches(log.folder.files, log.schema, _sorted_rows(files, log), data_change=False)
+        add = write_batches(log.folder.files, log.schema, _sorted_runs(files, log), data_change=False)
     except FILE_ERRORS as error:
         raise log.folder.write_error(error) from error
     for _ in range(ATTEMPTS):
@@ -116,9 +117,14 @@ def _compact_into_one(files: list[DataFile], log: DeltaLog) -> bool:
     return False
 
 
-def _sorted_rows(files: list[DataFile], log: DeltaLog) -> Iterator[pa.Table]:
-    keys = ", ".join(identifier(name) for name in SORT_KEYS if name in log.schema.names)
-    with reading(log.folder) as connection:
-        sql = f"SELECT * FROM {scan((file.uri for file in files), log.schema)} ORDER BY {keys}"
-        for batch in connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS):
-            yield conform(pa.Table.from_batches([batch]), log.schema)
+def _sorted_runs(files: list[DataFile], log: DeltaLog) -> Iterator[pa.Table]:
+    """Yield the files' rows in sorted runs: all of small files in one, and no more than fits into memory in any."""
+    run: list[pa.Table] = []
+    for file in files:
+        for rows in read_rows(log.folder.files, file.path, log.schema):
+            run.append(rows)
+            if sum(part.nbytes for part in run) >= RUN_BYTES:
+                yield in_order(pa.concat_tables(run))
+                run = []
+    if run:
+        yield in_order(pa.concat_tables(run))
