@@ -1,4 +1,4 @@
-"""Stored pixel values: equal to pydicom's in every transfer syntax, one frame at a time; errors that say what is wrong."""
+"""Stored pixel values: equal to those of pydicom in every transfer syntax, one frame at a time; errors that say why."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from dbx.pixels.dicom.schema import HEADER_SCHEMA, ISSUES
 from dbx.pixels.dicom.statistics import STATISTICS_FIELDS, add_statistics
 from dbx.pixels.engine.transformer import BatchTransformer, merge_columns, merge_fields
 from dbx.pixels.errors import ArgumentError, PixelsError
-from dbx.pixels.storage.paths import extension
+from dbx.pixels.storage.paths import extension, relative_path
 
 ARCHIVE_TYPE = "application/zip"
 
@@ -33,7 +33,7 @@ class PathExtractor(BatchTransformer):
     inputCol : str
         Column of addresses.
     basePath : str
-        What `relative_path` is relative to; an address elsewhere stays whole.
+        What `relative_path` is relative to; an address elsewhere is seen by its name. Without it, addresses stay whole.
     """
 
     def __init__(self, inputCol: str = "path", basePath: str = "") -> None:
@@ -47,9 +47,8 @@ class PathExtractor(BatchTransformer):
     def transform_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         paths = _column(batch, self.inputCol).to_pylist()
         home = storage.Home.from_environment()
-        base = self.basePath.rstrip("/") + "/"
         columns = {
-            "relative_path": [path and path.removeprefix(base).lstrip("/") for path in paths],
+            "relative_path": [path and relative_path(path, self.basePath) if self.basePath else path for path in paths],
             "local_path": [path and home.local_path(path) for path in paths],
             "extension": [path and extension(path) for path in paths],
         }
