@@ -61,6 +61,7 @@ class Bitmap {
     ++size_;
   }
   void truncate(std::size_t size);
+  void reserve(std::size_t size) { bytes_.reserve(size / 8 + 1); }
 
   std::size_t size() const { return size_; }
   std::int64_t null_count() const { return nulls_; }
@@ -81,6 +82,10 @@ class NumberBuilder {
   void truncate(std::size_t size) {
     validity_.truncate(size);
     values_.resize(size);
+  }
+  void reserve(std::size_t size) {
+    validity_.reserve(size);
+    values_.reserve(size);
   }
   std::size_t size() const { return values_.size(); }
   void describe(ArrowData& data) const {
@@ -113,6 +118,10 @@ class OffsetsBuilder {
     offsets_.resize(size + 1);
     return static_cast<std::size_t>(offsets_.back());
   }
+  void reserve(std::size_t size) {
+    validity_.reserve(size);
+    offsets_.reserve(size + 1);
+  }
   std::size_t size() const { return offsets_.size() - 1; }
   std::size_t end() const { return static_cast<std::size_t>(offsets_.back()); }
   void describe(ArrowData& data) const {
@@ -130,11 +139,12 @@ class OffsetsBuilder {
 class TextBuilder {
  public:
   void append(std::string_view text) {
-    content_.insert(content_.end(), text.begin(), text.end());
+    content_ += text;
     offsets_.append(content_.size(), true);
   }
   void append_null() { offsets_.append(content_.size(), false); }
   void truncate(std::size_t size) { content_.resize(offsets_.truncate(size)); }
+  void reserve(std::size_t size) { offsets_.reserve(size); }
   std::size_t size() const { return offsets_.size(); }
   void describe(ArrowData& data) const {
     offsets_.describe(data);
@@ -143,7 +153,7 @@ class TextBuilder {
 
  private:
   OffsetsBuilder offsets_;
-  std::vector<char> content_;
+  std::string content_;
 };
 
 // Makes a finished array of a builder that `owner` keeps alive.

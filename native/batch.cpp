@@ -1,12 +1,14 @@
 #include "batch.hpp"
 
-#include <cstdio>
 #include <utility>
+
+#include "elements.hpp"
 
 namespace pixels {
 namespace {
 
-constexpr std::size_t kMostIssues = 100;  // of one row
+constexpr std::size_t kMostIssues = 100;            // of one row
+constexpr std::size_t kUsualJsonBytes = 10 * 1024;  // of one row
 
 // Validity of structs, described as Arrow wants it.
 struct StructRows {
@@ -40,7 +42,10 @@ void append_or_null(TextBuilder& texts, bool present, std::string_view text) {
 
 }  // namespace
 
-HeaderBatch::HeaderBatch(const ColumnIndex& index) : columns_(index.specs().begin(), index.specs().end()) {}
+HeaderBatch::HeaderBatch(const ColumnIndex& index, std::size_t rows)
+    : json_(rows * kUsualJsonBytes), columns_(index.specs().begin(), index.specs().end()) {
+  for (Column& column : columns_) column.reserve(rows);
+}
 
 void HeaderBatch::begin_row() {
   has_meta_ = is_dicom_ = false;
@@ -72,9 +77,7 @@ void HeaderBatch::end_row() {
 
   pixel_data_validity_.append(pixel_data_.has_value());
   if (pixel_data_) {
-    char tag[9];
-    std::snprintf(tag, sizeof tag, "%08X", static_cast<unsigned>(pixel_data_->tag));
-    pixel_data_tags_.append(tag);
+    pixel_data_tags_.append(tag_text(pixel_data_->tag));
     pixel_data_offsets_.append(static_cast<std::int64_t>(pixel_data_->offset));
   } else {
     pixel_data_tags_.append_null();

@@ -16,7 +16,7 @@ namespace pixels {
 
 class HeaderBatch {
  public:
-  explicit HeaderBatch(const ColumnIndex& index);
+  HeaderBatch(const ColumnIndex& index, std::size_t rows);
 
   // Rows are written one after the other, each between `begin_row` and `end_row`.
   void begin_row();

@@ -8,7 +8,7 @@ namespace pixels {
 
 class ByteOrder {
  public:
-  explicit ByteOrder(bool big_endian = false) : big_endian_(big_endian) {}
+  explicit constexpr ByteOrder(bool big_endian = false) : big_endian_(big_endian) {}
 
   bool big_endian() const { return big_endian_; }
 
@@ -18,8 +18,9 @@ class ByteOrder {
   }
 
   std::uint32_t u32(const std::uint8_t* bytes) const {
-    const std::uint32_t first = u16(bytes), second = u16(bytes + 2);
-    return big_endian_ ? first << 16 | second : second << 16 | first;
+    const auto byte = [bytes](int i) { return static_cast<std::uint32_t>(bytes[i]); };
+    return big_endian_ ? byte(0) << 24 | byte(1) << 16 | byte(2) << 8 | byte(3)
+                       : byte(3) << 24 | byte(2) << 16 | byte(1) << 8 | byte(0);
   }
 
   std::uint64_t u64(const std::uint8_t* bytes) const {
@@ -33,7 +34,8 @@ class ByteOrder {
 
   // A tag is two 16-bit numbers, group and element, in either byte order.
   std::uint32_t tag(const std::uint8_t* bytes) const {
-    return static_cast<std::uint32_t>(u16(bytes)) << 16 | u16(bytes + 2);
+    const std::uint32_t little = ByteOrder().u32(bytes);
+    return big_endian_ ? u32(bytes) : little << 16 | little >> 16;
   }
 
  private:

@@ -2,7 +2,8 @@
 
 #include <charconv>
 #include <cmath>
-#include <limits>
+#include <iterator>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -36,32 +37,35 @@ Number read_number(Vr vr, const std::uint8_t* bytes, ByteOrder order) {
   return value <= INT64_MAX ? integer(static_cast<std::int64_t>(value)) : real(static_cast<double>(value));
 }
 
-template <typename Integer>
-bool append_integer(NumberBuilder<Integer>& values, std::int64_t value) {
-  if (value < std::numeric_limits<Integer>::min() || value > std::numeric_limits<Integer>::max()) return false;
-  values.append(static_cast<Integer>(value));
-  return true;
-}
-
 }  // namespace
 
-Column::Column(const ColumnSpec& spec) : spec_(&spec), is_date_(spec.format == "tdD") {
-  if (spec.format == "i" || is_date_) {
-    values_.emplace<NumberBuilder<std::int32_t>>();
+Column::Column(const ColumnSpec& spec) : spec_(&spec) {
+  if (spec.format == "u") {
+    type_ = Type::texts;
+  } else if (spec.format == "tdD") {
+    type_ = Type::days;
+  } else if (spec.format == "i") {
+    type_ = Type::integers32;
   } else if (spec.format == "l") {
-    values_.emplace<NumberBuilder<std::int64_t>>();
+    type_ = Type::integers64;
   } else if (spec.format == "g") {
-    values_.emplace<NumberBuilder<double>>();
-  } else if (spec.format != "u") {
+    type_ = Type::reals;
+  } else {
     throw std::invalid_argument("no column can be of the Arrow format " + spec.format);
   }
 }
 
+void Column::reserve(std::size_t rows) {
+  with_values(*this, [rows](auto& values) { values.reserve(rows); });
+  if (spec_->multiple) lists_.reserve(rows);
+}
+
 Fit Column::set_text(std::size_t row, Vr vr, std::string_view text) {
-  truncate(row);
-  if (trim(text, Padding::around).empty()) return Fit::whole;
-  bool more = true, all = true;
-  while (more) {
+  clear_row(row);
+  text = trim(text, Padding::around);
+  if (text.empty()) return Fit::whole;
+  bool more = true;
+  do {
     std::string_view value = next_value(text, more);
     if (vr == Vr::PN) value = value.substr(0, value.find('='));
     value = trim(value, Padding::around);
@@ -71,17 +75,12 @@ Fit Column::set_text(std::size_t row, Vr vr, std::string_view text) {
       truncate(row);
       return Fit::none;
     }
-    if (!spec_->multiple && more) {
-      all = false;
-      break;
-    }
-  }
-  if (spec_->multiple) lists_.append(values(), true);
-  return all ? Fit::whole : Fit::first_only;
+  } while (more && spec_->multiple);
+  return finish_row(!more);
 }
 
 Fit Column::set_numbers(std::size_t row, Vr vr, const std::uint8_t* bytes, std::size_t length, ByteOrder order) {
-  truncate(row);
+  clear_row(row);
   const std::size_t step = traits_of(vr).value_bytes;
   const std::size_t count = length / step;
   if (count == 0) return Fit::whole;
@@ -91,80 +90,92 @@ Fit Column::set_numbers(std::size_t row, Vr vr, const std::uint8_t* bytes, std::
     truncate(row);
     return Fit::none;
   }
-  if (spec_->multiple) lists_.append(values(), true);
-  return wanted == count ? Fit::whole : Fit::first_only;
+  return finish_row(wanted == count);
 }
 
-void Column::end_row(std::size_t row) {
-  if (spec_->multiple) {
-    if (lists_.size() == row) lists_.append(values(), false);
-  } else if (values() == row) {
-    append_null();
-  }
+Fit Column::finish_row(bool all) {
+  if (spec_->multiple) lists_.append(values(), true);
+  ++rows_;
+  return all ? Fit::whole : Fit::first_only;
 }
 
 bool Column::append_text(std::string_view value) {
-  if (auto* texts = std::get_if<TextBuilder>(&values_)) {
-    texts->append(value);
+  switch (type_) {
+    case Type::texts: texts_.append(value); return true;
+    case Type::days: {
+      const std::optional<std::int32_t> days = parse_date(value);
+      if (days) integers32_.append(*days);
+      return days.has_value();
+    }
+    case Type::reals: {
+      Decimal decimal;
+      const std::optional<double> number = parse_decimal(value, decimal) ? to_double(decimal) : std::nullopt;
+      if (number) reals_.append(*number);
+      return number.has_value();
+    }
+    default: {
+      Decimal decimal;
+      const std::optional<std::int64_t> number = parse_decimal(value, decimal) ? to_integer(decimal) : std::nullopt;
+      return number && append_integer(*number);
+    }
+  }
+}
+
+bool Column::append_integer(std::int64_t value) {
+  if (type_ == Type::integers64) {
+    integers64_.append(value);
     return true;
   }
-  if (is_date_) {
-    const std::optional<std::int32_t> days = parse_date(value);
-    if (days) std::get<NumberBuilder<std::int32_t>>(values_).append(*days);
-    return days.has_value();
-  }
-  const std::optional<Decimal> decimal = parse_decimal(value);
-  if (!decimal) return false;
-  if (auto* reals = std::get_if<NumberBuilder<double>>(&values_)) {
-    const std::optional<double> number = to_double(*decimal);
-    if (number) reals->append(*number);
-    return number.has_value();
-  }
-  const std::optional<std::int64_t> number = to_integer(*decimal);
-  if (!number) return false;
-  if (auto* integers = std::get_if<NumberBuilder<std::int64_t>>(&values_)) return append_integer(*integers, *number);
-  return append_integer(std::get<NumberBuilder<std::int32_t>>(values_), *number);
+  if (value < INT32_MIN || value > INT32_MAX) return false;
+  integers32_.append(static_cast<std::int32_t>(value));
+  return true;
 }
 
 bool Column::append_number(Vr vr, const std::uint8_t* bytes, ByteOrder order) {
   const Number number = read_number(vr, bytes, order);
   if (number.is_float && !std::isfinite(number.real)) return false;
-  if (auto* reals = std::get_if<NumberBuilder<double>>(&values_)) {
-    reals->append(number.real);
+  if (type_ == Type::reals) {
+    reals_.append(number.real);
     return true;
   }
-  if (auto* texts = std::get_if<TextBuilder>(&values_)) {
+  if (type_ == Type::texts) {
     char digits[32];
     const auto end = number.is_float ? std::to_chars(digits, std::end(digits), number.real)
                                      : std::to_chars(digits, std::end(digits), number.integer);
-    texts->append({digits, static_cast<std::size_t>(end.ptr - digits)});
+    texts_.append({digits, static_cast<std::size_t>(end.ptr - digits)});
     return true;
   }
-  if (number.is_float || is_date_) return false;
-  if (auto* integers = std::get_if<NumberBuilder<std::int64_t>>(&values_)) return append_integer(*integers, number.integer);
-  return append_integer(std::get<NumberBuilder<std::int32_t>>(values_), number.integer);
+  return !number.is_float && type_ != Type::days && append_integer(number.integer);
 }
 
 void Column::append_null() {
-  std::visit([](auto& values) { values.append_null(); }, values_);
+  with_values(*this, [](auto& values) { values.append_null(); });
+}
+
+void Column::append_null_row() {
+  if (spec_->multiple) {
+    lists_.append(values(), false);
+  } else {
+    append_null();
+  }
+  ++rows_;
 }
 
 std::size_t Column::values() const {
-  return std::visit([](const auto& values) { return values.size(); }, values_);
+  return with_values(*this, [](const auto& values) { return values.size(); });
 }
 
 void Column::truncate(std::size_t rows) {
+  rows_ = rows;
   std::size_t kept = rows;
-  if (spec_->multiple) {
-    kept = lists_.size() > rows ? lists_.truncate(rows) : lists_.end();
-  }
-  if (values() > kept) std::visit([kept](auto& values) { values.truncate(kept); }, values_);
+  if (spec_->multiple) kept = lists_.size() > rows ? lists_.truncate(rows) : lists_.end();
+  if (values() != kept) with_values(*this, [kept](auto& values) { values.truncate(kept); });
 }
 
 std::shared_ptr<const ArrowData> Column::finish(std::shared_ptr<const void> owner) const {
   const std::string name = spec_->multiple ? "item" : spec_->keyword;
   const std::shared_ptr<const ArrowData> values =
-      std::visit([&](const auto& builder) { return pixels::finish(builder, spec_->format, name, owner); }, values_);
+      with_values(*this, [&](const auto& builder) { return pixels::finish(builder, spec_->format, name, owner); });
   if (!spec_->multiple) return values;
   return pixels::finish(lists_, "+l", spec_->keyword, owner, {values});
 }

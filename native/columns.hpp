@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "arrow.hpp"
@@ -29,27 +28,50 @@ class Column {
  public:
   explicit Column(const ColumnSpec& spec);
 
+  void reserve(std::size_t rows);
   Fit set_text(std::size_t row, Vr vr, std::string_view text);
   Fit set_numbers(std::size_t row, Vr vr, const std::uint8_t* bytes, std::size_t length, ByteOrder order);
-  void end_row(std::size_t row);
-  void clear_row(std::size_t row) { truncate(row); }
+  void clear_row(std::size_t row) {
+    if (rows_ > row) truncate(row);
+  }
+  void end_row(std::size_t row) {
+    if (rows_ == row) append_null_row();
+  }
 
   // The finished array; `owner` keeps this column alive.
   std::shared_ptr<const ArrowData> finish(std::shared_ptr<const void> owner) const;
 
  private:
-  using Values = std::variant<TextBuilder, NumberBuilder<std::int32_t>, NumberBuilder<std::int64_t>,
-                              NumberBuilder<double>>;
+  enum class Type : std::uint8_t { texts, days, integers32, integers64, reals };
+
+  // Calls `call` with the builder of the values.
+  template <typename Self, typename Call>
+  static auto with_values(Self& self, Call call) {
+    switch (self.type_) {
+      case Type::texts: return call(self.texts_);
+      case Type::reals: return call(self.reals_);
+      case Type::integers64: return call(self.integers64_);
+      default: return call(self.integers32_);
+    }
+  }
 
   bool append_text(std::string_view value);
+  bool append_integer(std::int64_t value);
   bool append_number(Vr vr, const std::uint8_t* bytes, ByteOrder order);
   void append_null();
+  void append_null_row();
+  Fit finish_row(bool all);
   void truncate(std::size_t rows);
   std::size_t values() const;
 
   const ColumnSpec* spec_;
-  bool is_date_;
-  Values values_;
+  Type type_;
+  std::size_t rows_ = 0;
+  // The values, in the one of these that is of the column's type.
+  TextBuilder texts_;
+  NumberBuilder<std::int32_t> integers32_;  // days too
+  NumberBuilder<std::int64_t> integers64_;
+  NumberBuilder<double> reals_;
   OffsetsBuilder lists_;  // of a column that holds several values a row
 };
 

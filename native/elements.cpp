@@ -15,34 +15,28 @@ bool is_upper_case(std::uint8_t byte) { return byte > 0x40 && byte < 0x5B; }
 
 }  // namespace
 
-bool ElementReader::read(std::uint64_t position, std::uint64_t end, bool implicit, Element& element) const {
-  if (position > end || end - position < 8) return false;
-  const auto available = static_cast<std::size_t>(std::min<std::uint64_t>(end - position, 12));
-  const std::uint8_t* header = source_->view(position, available);
-  element.tag = order_.tag(header);
-  element.vr = Vr::none;
-  element.value = position + 8;
-  if (implicit || element.tag >> 16 == 0xFFFE) {
+std::string tag_text(std::uint32_t tag) {
+  std::string text(8, '0');
+  for (std::size_t i = 0; i < 8; ++i) text[i] = "0123456789ABCDEF"[tag >> (28 - 4 * i) & 15];
+  return text;
+}
+
+bool ElementReader::read_unusual(const std::uint8_t* header, std::uint64_t end, bool implicit, Element& element) const {
+  // Items and delimiters have no VR, and some writers switch to implicit VR on the way.
+  if (implicit || element.tag >> 16 == 0xFFFE || !could_be_vr(header + 4)) {
+    element.vr = Vr::none;
     element.length = order_.u32(header + 4);
     return true;
   }
-  const Vr vr = vr_of(header[4], header[5]);
-  const VrTraits traits = traits_of(vr);
-  const std::uint16_t short_length = order_.u16(header + 6);
   // VRs that are added to the standard have the long form (PS3.5 6.2), recognisable by its reserved zeros.
-  const bool unknown = traits.kind == ValueKind::unknown;
-  if (unknown && !could_be_vr(header + 4)) {  // some writers switch to implicit VR on the way
-    element.length = order_.u32(header + 4);
-    return true;
-  }
-  element.vr = vr;
-  if (traits.long_length || (unknown && short_length == 0)) {
-    if (available < 12) return false;
-    element.length = order_.u32(header + 8);
-    element.value = position + 12;
-  } else {
-    element.length = short_length;
-  }
+  element.length = order_.u16(header + 6);
+  return element.length != 0 || read_long_length(end, element);
+}
+
+bool ElementReader::read_long_length(std::uint64_t end, Element& element) const {
+  if (end - element.value < 4) return false;
+  element.length = order_.u32(source_->view(element.value, 4));
+  element.value += 4;
   return true;
 }
 

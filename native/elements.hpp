@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "byte_order.hpp"
 #include "source.hpp"
@@ -23,6 +24,9 @@ inline bool is_private_creator(std::uint32_t tag) {
   return is_private(tag) && (tag & 0xFFFF) >= 0x10 && (tag & 0xFFFF) < 0x100;
 }
 
+// A tag as DICOM JSON writes it, GGGGEEEE.
+std::string tag_text(std::uint32_t tag);
+
 struct Element {
   std::uint32_t tag = 0;
   Vr vr = Vr::none;          // as encoded; none in implicit VR
@@ -40,8 +44,20 @@ class ElementReader {
   Source& source() const { return *source_; }
   ByteOrder order() const { return order_; }
 
-  // The element whose header begins at `position`; false if the header does not end before `end`.
-  bool read(std::uint64_t position, std::uint64_t end, bool implicit, Element& element) const;
+  // The element whose header begins at `position`, which is not beyond `end`; false if the header does not end there.
+  bool read(std::uint64_t position, std::uint64_t end, bool implicit, Element& element) const {
+    if (end - position < 8) return false;
+    const std::uint8_t* header = source_->view(position, 8);
+    element.tag = order_.tag(header);
+    element.vr = vr_of(header[4], header[5]);
+    element.value = position + 8;
+    const VrTraits& traits = traits_of(element.vr);
+    if (implicit || traits.kind == ValueKind::unknown || element.tag >> 16 == 0xFFFE) {
+      return read_unusual(header, end, implicit, element);
+    }
+    element.length = order_.u16(header + 6);
+    return !traits.long_length || read_long_length(end, element);
+  }
 
   // Whether the data set at `position` is in implicit VR, judged by its first element as pydicom does.
   bool looks_implicit(std::uint64_t position, std::uint64_t end, bool otherwise) const;
@@ -55,6 +71,8 @@ class ElementReader {
   std::optional<std::uint64_t> skip_sequence(std::uint64_t position, std::uint64_t end) const;
 
  private:
+  bool read_unusual(const std::uint8_t* header, std::uint64_t end, bool implicit, Element& element) const;
+  bool read_long_length(std::uint64_t end, Element& element) const;
   std::optional<std::uint64_t> delimiter_after_items(std::uint64_t position, std::uint64_t end) const;
 
   Source* source_;

@@ -190,7 +190,7 @@ class HeaderReader {
   nb::tuple read(nb::list sources, std::optional<std::uint64_t> bulk_threshold) {
     std::vector<Input> inputs;
     for (nb::handle source : sources) inputs.push_back(make_input(source));
-    auto batch = std::make_shared<HeaderBatch>(index_);
+    auto batch = std::make_shared<HeaderBatch>(index_, inputs.size());
     std::vector<std::size_t> doubtful;
     std::vector<std::pair<std::size_t, std::string>> unrecognized;
     {

@@ -15,14 +15,6 @@ constexpr int kLargestExponent = 100000;  // far beyond doubles
 
 bool is_digit(char character) { return character >= '0' && character <= '9'; }
 
-std::string_view take_digits(std::string_view& text) {
-  std::size_t count = 0;
-  while (count < text.size() && is_digit(text[count])) ++count;
-  const std::string_view digits = text.substr(0, count);
-  text.remove_prefix(count);
-  return digits;
-}
-
 // For what the exact short way below cannot do; `strtod` itself would heed the locale of the process.
 double parse_slowly(const Decimal& decimal) {
   static const locale_t kPlain = newlocale(LC_ALL_MASK, "C", nullptr);
@@ -34,36 +26,44 @@ double parse_slowly(const Decimal& decimal) {
 
 }  // namespace
 
-std::optional<Decimal> parse_decimal(std::string_view text) {
-  Decimal decimal;
-  const auto take = [&text](char one, char other) {
-    if (text.empty() || (text.front() != one && text.front() != other)) return false;
-    text.remove_prefix(1);
-    return true;
+bool parse_decimal(std::string_view text, Decimal& decimal) {
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const auto take_digits = [&at, end] {
+    const char* const begin = at;
+    while (at != end && is_digit(*at)) ++at;
+    return std::string_view(begin, static_cast<std::size_t>(at - begin));
   };
-  const auto take_sign = [&] {
-    const bool negative = !text.empty() && text.front() == '-';
-    take('+', '-');
-    return negative;
+  const auto take_sign = [&at, end] {
+    if (at == end || (*at != '-' && *at != '+')) return false;
+    return *at++ == '-';
   };
 
+  decimal = {};
   decimal.negative = take_sign();
-  decimal.integer = take_digits(text);
-  if (take('.', '.')) decimal.fraction = take_digits(text);
-  if (decimal.integer.empty() && decimal.fraction.empty()) return std::nullopt;
-  while (!decimal.integer.empty() && decimal.integer.front() == '0') decimal.integer.remove_prefix(1);
-  if (take('e', 'E')) {
-    decimal.has_exponent = true;
-    const bool negative = take_sign();
-    const std::string_view digits = take_digits(text);
-    if (digits.empty()) return std::nullopt;
-    for (const char digit : digits) {
-      if (decimal.exponent < kLargestExponent) decimal.exponent = decimal.exponent * 10 + (digit - '0');
-    }
-    if (negative) decimal.exponent = -decimal.exponent;
+  decimal.integer = take_digits();
+  const bool has_point = at != end && *at == '.';
+  if (has_point) {
+    ++at;
+    decimal.fraction = take_digits();
   }
-  if (!text.empty()) return std::nullopt;
-  return decimal;
+  if (decimal.integer.empty() && decimal.fraction.empty()) return false;
+  const bool has_leading_zero = decimal.integer.size() > 1 && decimal.integer.front() == '0';
+  decimal.is_json = text.front() != '+' && !decimal.integer.empty() && !has_leading_zero &&
+                    has_point != decimal.fraction.empty();
+  while (!decimal.integer.empty() && decimal.integer.front() == '0') decimal.integer.remove_prefix(1);
+  if (at == end) return true;
+
+  if (*at != 'e' && *at != 'E') return false;
+  ++at;
+  decimal.has_exponent = true;
+  const bool negative = take_sign();
+  const std::string_view digits = take_digits();
+  for (const char digit : digits) {
+    if (decimal.exponent < kLargestExponent) decimal.exponent = decimal.exponent * 10 + (digit - '0');
+  }
+  if (negative) decimal.exponent = -decimal.exponent;
+  return at == end && !digits.empty();
 }
 
 std::optional<double> to_double(const Decimal& decimal) {
@@ -122,7 +122,8 @@ std::optional<std::int32_t> parse_date(std::string_view text) {
   return 365 * shifted_year + shifted_year / 4 - shifted_year / 100 + shifted_year / 400 + day_of_year - 719468;
 }
 
-void write_decimal(JsonBuffer& json, const Decimal& decimal) {
+void write_decimal(JsonBuffer& json, const Decimal& decimal, std::string_view text) {
+  if (decimal.is_json) return json.put(text);
   if (decimal.negative) json.put('-');
   json.put(decimal.integer.empty() ? "0" : decimal.integer);
   if (!decimal.fraction.empty()) {

@@ -35,6 +35,12 @@ bool has_own_charset(Vr vr) {
   }
 }
 
+// Whether other elements depend on this one.
+bool is_notable(std::uint32_t tag) {
+  const std::uint32_t group = tag >> 16;
+  return group == 0x0028 || group == 0x0002 || tag == 0x00080005 || tag == 0x54001004 || is_private_creator(tag);
+}
+
 std::string vr_name(Vr vr) {
   const auto letters = static_cast<std::uint16_t>(vr);
   if (vr == Vr::none) return {};
@@ -68,12 +74,13 @@ void HeaderParser::read_object(Source& object, std::uint64_t first_element) {
   facts_ = {};
   attributes_.clear();
   private_blocks_.clear();
+  json_begin_ = json_.size();
   batch_.set_is_dicom();
   batch_.set_has_meta();
 
   ElementReader reader(object, ByteOrder());
   reader_ = &reader;
-  JsonObject json_object{0};
+  JsonObject json_object{.first = 0};
   Scope root{};
   root.object = &json_object;
   root.charset = &default_charset();
@@ -133,18 +140,30 @@ std::uint64_t HeaderParser::read_elements(Scope& scope, std::uint64_t position, 
                                           int only_group) {
   Element element;
   while (position < end && !stopped_) {
+    if (json_.size() - json_begin_ > kLongestDocument) {
+      batch_.set_error("metadata of more than 256 MiB");
+      stopped_ = true;
+      break;
+    }
     if (!reader_->read(position, bounds.end, scope.implicit, element)) {
       end_inside(scope, position, bounds);
       return bounds.end;
     }
     if (only_group != kUnknown && static_cast<int>(element.tag >> 16) != only_group) return position;
+    const VrTraits& traits = traits_of(element.vr);
+    if (traits.is_simple() && element.length <= bounds.end - element.value) {  // as most elements are
+      read_value(scope, element.tag, traits, element.value, element.length);
+      position = element.value + element.length;
+      continue;
+    }
     if (element.tag == kItemDelimiter) {
       if (scope.parent == nullptr) report(scope, element.tag, Vr::none, "ends the data set, although no item is open");
       return element.value;
     }
     if (is_pixel_data(element.tag) && scope.parent == nullptr) {
-      const auto report_issue = [&](const std::string& message) { report(scope, element.tag, element.vr, message); };
-      PixelDataLocator(*reader_, facts_, batch_, report_issue).locate(element);
+      PixelDataLocator locator(*reader_, facts_, batch_);
+      locator.locate(element);
+      for (const std::string& problem : locator.problems()) report(scope, element.tag, element.vr, problem);
       return bounds.end;
     }
     position = read_element(scope, element, bounds);
@@ -158,28 +177,24 @@ std::uint64_t HeaderParser::read_element(Scope& scope, const Element& element, B
     report(scope, tag, Vr::none, "is an item or a delimiter outside of any sequence");
     return element.value;
   }
-  if (batch_.row_json_bytes() > kLongestDocument) {
-    batch_.set_error("metadata of more than 256 MiB");
-    stopped_ = true;
-    return bounds.end;
-  }
-  const Vr vr = vr_of(scope, element, bounds);
-  const ValueKind kind = traits_of(vr).kind;
+  const bool is_settled = element.vr != Vr::none && element.vr != Vr::UN;
+  const Vr vr = is_settled ? element.vr : looked_up_vr(scope, element, bounds);
+  const VrTraits& traits = traits_of(vr);
   if (is_pixel_data(tag)) return skip_value(scope, element, vr, bounds);  // of an icon
-  if (kind == ValueKind::unknown) {
+  if (traits.kind == ValueKind::unknown) {
     report(scope, tag, vr, "has a value representation that DICOM does not know");
     return skip_value(scope, element, vr, bounds);
   }
-  if (kind == ValueKind::sequence) return read_sequence(scope, element, bounds);
+  if (traits.kind == ValueKind::sequence) return read_sequence(scope, element, bounds);
 
   if (element.undefined_length()) {
     const std::optional<std::uint64_t> delimiter = reader_->find_delimiter(element.value, bounds.end);
     if (!delimiter) return skip_value(scope, element, vr, bounds);
-    read_value(scope, tag, vr, element.value, *delimiter - element.value);
+    read_value(scope, tag, traits, element.value, *delimiter - element.value);
     return std::min(*delimiter + 8, bounds.end);
   }
   const std::uint64_t available = bounds.end - element.value;
-  read_value(scope, tag, vr, element.value, std::min<std::uint64_t>(element.length, available));
+  read_value(scope, tag, traits, element.value, std::min<std::uint64_t>(element.length, available));
   if (element.length <= available) return element.value + element.length;
   if (bounds.cut_off) {
     truncated(scope, tag, vr);
@@ -242,7 +257,7 @@ std::uint64_t HeaderParser::read_sequence(Scope& scope, const Element& element, 
 
 std::uint64_t HeaderParser::read_item(Scope& parent, std::uint32_t sequence, std::size_t number,
                                       std::uint64_t position, std::uint32_t length, Bounds bounds) {
-  JsonObject json_object{attributes_.size()};
+  JsonObject json_object{.first = attributes_.size()};
   Scope scope{};
   scope.parent = &parent;
   scope.sequence = sequence;
@@ -299,17 +314,19 @@ void HeaderParser::end_inside(const Scope& scope, std::uint64_t position, Bounds
 
 // --- Values ---
 
-void HeaderParser::read_value(Scope& scope, std::uint32_t tag, Vr vr, std::uint64_t offset, std::uint64_t length) {
+[[gnu::always_inline]] inline void HeaderParser::read_value(Scope& scope, std::uint32_t tag, const VrTraits& traits, std::uint64_t offset,
+                              std::uint64_t length) {
+  const Vr vr = traits.vr;
   begin_attribute(scope, tag, vr);
-  if (traits_of(vr).kind == ValueKind::binary) {
+  if (traits.kind == ValueKind::binary) {
     read_binary(scope, tag, vr, offset, length);
   } else if (length > kLongestText) {
     report(scope, tag, vr, "is longer than 16 MiB");
   } else {
     const auto bytes = static_cast<std::size_t>(length);
     const std::uint8_t* value = reader_->source().view(offset, bytes);
-    take_note(scope, tag, value, bytes);
-    const char* problem = write_value(scope, tag, vr, value, bytes);
+    if (is_notable(tag)) take_note(scope, tag, value, bytes);
+    const char* problem = write_value(scope, tag, traits, value, bytes);
     if (problem != nullptr) report(scope, tag, vr, problem);
   }
   json_.put('}');
@@ -339,10 +356,10 @@ void HeaderParser::read_binary(const Scope& scope, std::uint32_t tag, Vr vr, std
   json_.put('"');
 }
 
-const char* HeaderParser::write_value(Scope& scope, std::uint32_t tag, Vr vr, const std::uint8_t* bytes,
-                                      std::size_t length) {
+inline const char* HeaderParser::write_value(Scope& scope, std::uint32_t tag, const VrTraits& traits,
+                                      const std::uint8_t* bytes, std::size_t length) {
   const int column = scope.parent == nullptr ? index_.find(tag) : -1;
-  const VrTraits traits = traits_of(vr);
+  const Vr vr = traits.vr;
   if (traits.kind == ValueKind::tag) return write_tags(json_, bytes, length, reader_->order());
   if (traits.kind == ValueKind::number) {
     const char* problem = write_numbers(json_, tag, vr, bytes, length, reader_->order());
@@ -352,18 +369,24 @@ const char* HeaderParser::write_value(Scope& scope, std::uint32_t tag, Vr vr, co
     return problem;
   }
   const char* problem = nullptr;
-  unsigned text_traits = 0;
   std::string_view text = as_text(bytes, length);
-  try {
-    text = decode(scope, tag, vr, text, text_traits);
-  } catch (const HookError&) {
-    return "cannot be decoded in its character set";
-  }
-  switch (traits.kind) {
-    case ValueKind::person_name: write_person_names(json_, text); break;
-    case ValueKind::decimal: problem = write_decimals(json_, text); break;
-    case ValueKind::integer: problem = write_integers(json_, text); break;
-    default: write_text(json_, vr, text, text_traits);
+  if (traits.kind == ValueKind::decimal) {
+    problem = write_decimals(json_, text);
+  } else if (traits.kind == ValueKind::integer) {
+    problem = write_integers(json_, text);
+  } else {
+    unsigned text_traits = classify(text);
+    try {
+      const bool is_plain = text_traits == 0 && scope.charset->kind != Charset::Kind::other;
+      if (!is_plain) text = decode(scope, tag, vr, text, text_traits);
+    } catch (const HookError&) {
+      return "cannot be decoded in its character set";
+    }
+    if (traits.kind == ValueKind::person_name) {
+      write_person_names(json_, text);
+    } else {
+      write_text(json_, vr, text, text_traits);
+    }
   }
   if (column >= 0) {
     const Fit fit = batch_.column(column).set_text(batch_.row(), vr, text);
@@ -380,7 +403,6 @@ void HeaderParser::fill_column(const Scope& scope, std::uint32_t tag, Fit fit) {
 
 std::string_view HeaderParser::decode(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view text,
                                       unsigned& traits) {
-  traits = classify(text);
   const bool own_charset = has_own_charset(vr);
   const Charset& charset = own_charset ? *scope.charset : default_charset();
   const bool is_escaped = own_charset && (traits & kHasControls) != 0 && text.find('\x1B') != std::string_view::npos;
@@ -436,8 +458,8 @@ void HeaderParser::note_image_fact(std::uint32_t tag, const std::uint8_t* bytes,
     case 0x00280011: facts_.columns = number(); break;
     case 0x00280100: facts_.bits_allocated = number(); break;
     case 0x00280008:
-      if (const auto decimal = parse_decimal(trim(as_text(bytes, length), Padding::around))) {
-        const std::int64_t frames = to_integer(*decimal).value_or(1);
+      if (Decimal decimal; parse_decimal(trim(as_text(bytes, length), Padding::around), decimal)) {
+        const std::int64_t frames = to_integer(decimal).value_or(1);
         if (frames >= 1 && frames <= INT32_MAX) facts_.frames = static_cast<std::uint32_t>(frames);
       }
       break;
@@ -463,11 +485,9 @@ void HeaderParser::set_charset(Scope& scope, std::string_view specific_character
 
 // --- Value representations ---
 
-Vr HeaderParser::vr_of(Scope& scope, const Element& element, Bounds bounds) {
+Vr HeaderParser::looked_up_vr(Scope& scope, const Element& element, Bounds bounds) {
   const std::uint32_t tag = element.tag;
   if (element.vr == Vr::UN && element.undefined_length()) return Vr::SQ;  // PS3.5 6.2.2
-  if (element.vr != Vr::none && element.vr != Vr::UN) return element.vr;
-
   Vr vr = Vr::none;
   if (!is_private(tag) && (element.vr == Vr::none || element.length < 0xFFFF)) vr = dictionary_.public_vr(tag);
   if (vr == Vr::none && element.undefined_length() && reader_->is_item(element.value, bounds.end)) return Vr::SQ;
@@ -516,12 +536,11 @@ int HeaderParser::pixel_representation(Scope& scope) {
 
 // --- JSON objects ---
 
-void HeaderParser::begin_attribute(Scope& scope, std::uint32_t tag, Vr vr) {
+inline void HeaderParser::begin_attribute(Scope& scope, std::uint32_t tag, Vr vr) {
   JsonObject& object = *scope.object;
-  if (attributes_.size() > object.first) {
-    if (tag <= attributes_.back().tag) object.in_order = false;
-    json_.put(',');
-  }
+  object.in_order &= tag > object.last_tag;
+  object.last_tag = tag;
+  if (json_.back() != '{') json_.put(',');
   attributes_.push_back({tag, json_.size()});
   json_.attribute(tag, vr);
 }
@@ -561,11 +580,8 @@ void HeaderParser::sort_attributes(const Scope& scope) {
 // --- What went wrong ---
 
 std::string HeaderParser::path(const Scope& scope, std::uint32_t tag) const {
-  std::string text;
-  if (scope.parent != nullptr) text = path(*scope.parent, scope.sequence) + '/' + std::to_string(scope.item) + '/';
-  static constexpr char kDigits[] = "0123456789ABCDEF";
-  for (int shift = 28; shift >= 0; shift -= 4) text += kDigits[tag >> shift & 15];
-  return text;
+  if (scope.parent == nullptr) return tag_text(tag);
+  return path(*scope.parent, scope.sequence) + '/' + std::to_string(scope.item) + '/' + tag_text(tag);
 }
 
 void HeaderParser::report(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view message) {

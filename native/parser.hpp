@@ -45,6 +45,7 @@ class HeaderParser {
   // A JSON object under construction: its attributes, and whether they come in order.
   struct JsonObject {
     std::size_t first;  // in attributes_
+    std::uint32_t last_tag = 0;
     bool in_order = true;
   };
   struct Attribute {
@@ -90,8 +91,9 @@ class HeaderParser {
   void end_inside(const Scope& scope, std::uint64_t position, Bounds bounds);
 
   // Values.
-  void read_value(Scope& scope, std::uint32_t tag, Vr vr, std::uint64_t offset, std::uint64_t length);
-  const char* write_value(Scope& scope, std::uint32_t tag, Vr vr, const std::uint8_t* bytes, std::size_t length);
+  void read_value(Scope& scope, std::uint32_t tag, const VrTraits& traits, std::uint64_t offset, std::uint64_t length);
+  const char* write_value(Scope& scope, std::uint32_t tag, const VrTraits& traits, const std::uint8_t* bytes,
+                          std::size_t length);
   void read_binary(const Scope& scope, std::uint32_t tag, Vr vr, std::uint64_t offset, std::uint64_t length);
   void fill_column(const Scope& scope, std::uint32_t tag, Fit fit);
   std::string_view decode(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view text, unsigned& traits);
@@ -100,7 +102,7 @@ class HeaderParser {
   void set_charset(Scope& scope, std::string_view specific_character_set);
 
   // Value representations.
-  Vr vr_of(Scope& scope, const Element& element, Bounds bounds);
+  Vr looked_up_vr(Scope& scope, const Element& element, Bounds bounds);
   Vr private_vr(const Scope& scope, std::uint32_t tag) const;
   Vr settle(Scope& scope, std::uint32_t tag, Vr vr);
   int pixel_representation(Scope& scope);
@@ -128,6 +130,7 @@ class HeaderParser {
   std::string decoded_;
 
   // Of the object that is being read.
+  std::size_t json_begin_ = 0;
   ElementReader* reader_ = nullptr;
   bool stopped_ = false;
   bool doubtful_ = false;

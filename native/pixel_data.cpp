@@ -30,7 +30,7 @@ void PixelDataLocator::locate(const Element& element) {
   const std::uint64_t end = reader_.source().size();
   Element table;  // the first item: the basic offset table, which may be empty
   if (!reader_.read(element.value, end, true, table) || table.tag != kItem || table.length > end - table.value) {
-    return report_("has no offset table where its fragments should begin");
+    return report("has no offset table where its fragments should begin");
   }
   const std::uint64_t first_item = table.value + table.length;
   if (facts_.extended_offsets.length > 0 && use_extended_offsets(first_item)) return;
@@ -44,12 +44,12 @@ void PixelDataLocator::check_native(const Element& element) {
   const std::uint64_t length = std::min<std::uint64_t>(element.length, available);
   batch_.set_pixel_data(element.tag, element.value, length);
   if (length < element.length) {
-    report_("ends after " + std::to_string(length) + " of " + std::to_string(element.length) + " bytes");
+    report("ends after " + std::to_string(length) + " of " + std::to_string(element.length) + " bytes");
     return;
   }
   const std::optional<std::uint64_t> expected = facts_.expected_bytes();
   if (expected && length < *expected) {
-    report_("has " + std::to_string(length) + " bytes where its frames need " + std::to_string(*expected));
+    report("has " + std::to_string(length) + " bytes where its frames need " + std::to_string(*expected));
   }
 }
 
@@ -73,7 +73,7 @@ bool PixelDataLocator::use_extended_offsets(std::uint64_t first_item) {
     fits = offsets[i] <= size && lengths[i] <= size && first_item + 8 + offsets[i] + lengths[i] <= size;
   }
   if (!fits) {
-    report_("has an extended offset table that does not fit its frames");
+    report("has an extended offset table that does not fit its frames");
     return false;
   }
   // With this table, each frame is one fragment.
@@ -98,7 +98,7 @@ std::vector<PixelDataLocator::Fragment> PixelDataLocator::walk(std::uint64_t fir
     const std::uint32_t tag = reader_.order().tag(header), length = reader_.order().u32(header + 4);
     if (tag == kSequenceDelimiter) return fragments;
     if (tag != kItem || length == kUndefinedLength) {
-      report_("has something else than a fragment at byte " + std::to_string(position));
+      report("has something else than a fragment at byte " + std::to_string(position));
       return fragments;
     }
     const std::uint64_t available = std::min<std::uint64_t>(length, end - position - 8);
@@ -107,7 +107,7 @@ std::vector<PixelDataLocator::Fragment> PixelDataLocator::walk(std::uint64_t fir
     position += 8 + available;
     last_length = length;
   }
-  report_("ends without its delimiter");
+  report("ends without its delimiter");
   return fragments;
 }
 
@@ -122,11 +122,11 @@ bool PixelDataLocator::assign_by_offsets(const std::vector<Fragment>& fragments,
   };
   const bool ascending = std::adjacent_find(offsets.begin(), offsets.end(), std::greater_equal<>()) == offsets.end();
   if (offsets.empty() || offsets.front() != 0 || !ascending || !std::all_of(offsets.begin(), offsets.end(), begins_fragment)) {
-    report_("has an offset table that does not fit its fragments");
+    report("has an offset table that does not fit its fragments");
     return false;
   }
   if (offsets.size() != facts_.frames) {
-    report_("has an offset table of " + std::to_string(offsets.size()) + " frames where Number of Frames is " +
+    report("has an offset table of " + std::to_string(offsets.size()) + " frames where Number of Frames is " +
             std::to_string(facts_.frames));
   }
   std::size_t frame = 0;
@@ -145,7 +145,7 @@ void PixelDataLocator::assign_by_count(const std::vector<Fragment>& fragments) {
     add(known ? std::optional(frames == 1 ? 0 : i) : std::nullopt, fragments[i]);
   }
   if (!known || fragments.empty()) {
-    report_("has " + std::to_string(fragments.size()) + " fragments for " + std::to_string(frames) + " frames");
+    report("has " + std::to_string(fragments.size()) + " fragments for " + std::to_string(frames) + " frames");
   }
 }
 
@@ -156,7 +156,7 @@ void PixelDataLocator::assign_by_end_marker(const std::vector<Fragment>& fragmen
     if (ends_frame(fragment)) ++frame;
   }
   if (frame != facts_.frames) {
-    report_("has end markers of " + std::to_string(frame) + " frames where Number of Frames is " +
+    report("has end markers of " + std::to_string(frame) + " frames where Number of Frames is " +
             std::to_string(facts_.frames));
   }
 }

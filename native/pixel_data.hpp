@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "batch.hpp"
@@ -32,12 +32,13 @@ struct FrameFacts {
 // Finds the pixel data of an element and, if it is encapsulated, the fragments of each frame.
 class PixelDataLocator {
  public:
-  using Report = std::function<void(const std::string& message)>;
-
-  PixelDataLocator(const ElementReader& reader, const FrameFacts& facts, HeaderBatch& batch, Report report)
-      : reader_(reader), facts_(facts), batch_(batch), report_(std::move(report)) {}
+  PixelDataLocator(const ElementReader& reader, const FrameFacts& facts, HeaderBatch& batch)
+      : reader_(reader), facts_(facts), batch_(batch) {}
 
   void locate(const Element& element);
+
+  // What was wrong with it.
+  const std::vector<std::string>& problems() const { return problems_; }
 
  private:
   struct Fragment {
@@ -46,6 +47,7 @@ class PixelDataLocator {
     std::uint64_t length;
   };
 
+  void report(std::string problem) { problems_.push_back(std::move(problem)); }
   void check_native(const Element& element);
   std::vector<std::uint64_t> read_numbers(FrameFacts::Extent extent, std::size_t bytes_each) const;
   bool use_extended_offsets(std::uint64_t first_item);
@@ -59,7 +61,7 @@ class PixelDataLocator {
   const ElementReader& reader_;
   const FrameFacts& facts_;
   HeaderBatch& batch_;
-  Report report_;
+  std::vector<std::string> problems_;
 };
 
 }  // namespace pixels

@@ -11,8 +11,9 @@
 namespace pixels {
 namespace {
 
-// Most headers fit into the first read. Reading on doubles the window; after a jump it starts small again.
+// Most headers fit into the first read. Reading on doubles the window; after a jump, little more is wanted.
 constexpr std::size_t kFirstWindow = 16 * 1024;
+constexpr std::size_t kWindowAfterJump = 4 * 1024;
 constexpr std::size_t kLargestFileWindow = 64 * 1024;
 
 [[noreturn]] void fail(const char* what) {
@@ -23,8 +24,8 @@ constexpr std::size_t kLargestFileWindow = 64 * 1024;
 
 void Source::move_window(std::uint64_t offset, std::size_t length) {
   if (offset > size_ || length > size_ - offset) throw SourceError("read beyond the end");
-  const bool reading_on = end_ != 0 && offset >= begin_ && offset <= end_;
-  window_bytes_ = reading_on ? std::min(window_bytes_ * 2, largest_window_) : kFirstWindow;
+  const bool is_first = end_ == 0, reading_on = offset >= begin_ && offset <= end_;
+  window_bytes_ = is_first ? kFirstWindow : reading_on ? std::min(window_bytes_ * 2, largest_window_) : kWindowAfterJump;
   const auto bytes =
       static_cast<std::size_t>(std::min<std::uint64_t>(std::max(length, window_bytes_), size_ - offset));
   if (buffer_->size() < bytes) buffer_->resize(std::max(bytes, largest_window_));

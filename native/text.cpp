@@ -1,41 +1,7 @@
 #include "text.hpp"
 
-#include <cstring>
-
 namespace pixels {
 namespace {
-
-constexpr std::uint64_t kOnes = 0x0101010101010101;
-constexpr std::uint64_t kHighBits = 0x8080808080808080;
-
-// Eight bytes at a time: the high bit of a byte in the result is set if there is a byte below `limit` (or equal to
-// `byte`) at or below its place. Bytes from 0x80 up never count.
-constexpr std::uint64_t below(std::uint64_t word, std::uint8_t limit) {
-  return (word - kOnes * limit) & ~word & kHighBits;
-}
-constexpr std::uint64_t equal(std::uint64_t word, std::uint8_t byte) { return below(word ^ kOnes * byte, 1); }
-
-struct Found {
-  std::uint64_t high = 0, controls = 0, quotes = 0, backslashes = 0;
-
-  void look_at(std::uint64_t word) {
-    high |= word & kHighBits;
-    controls |= below(word, 0x20);
-    quotes |= equal(word, '"');
-    backslashes |= equal(word, '\\');
-  }
-};
-
-std::uint64_t load(const char* bytes) {
-  std::uint64_t word;
-  std::memcpy(&word, bytes, 8);
-  return word;
-}
-
-bool is_space(char character) {
-  const auto byte = static_cast<std::uint8_t>(character);
-  return byte == ' ' || (byte >= 9 && byte <= 13) || (byte >= 0x1C && byte <= 0x1F);
-}
 
 void append_utf8(std::string& out, unsigned code_point) {
   if (code_point < 0x80) {
@@ -52,42 +18,20 @@ void append_utf8(std::string& out, unsigned code_point) {
 
 }  // namespace
 
-unsigned classify(std::string_view text) {
-  Found found;
-  const char* bytes = text.data();
-  std::size_t left = text.size();
-  if (left >= 8) {
-    for (; left > 8; bytes += 8, left -= 8) found.look_at(load(bytes));
-    found.look_at(load(bytes + left - 8));  // may look at some bytes twice
-  } else if (left > 0) {
-    std::uint64_t word = kOnes * ' ';
-    std::memcpy(&word, bytes, left);
-    found.look_at(word);
-  }
-  const auto flag = [](std::uint64_t word, unsigned trait) { return word != 0 ? trait : 0u; };
-  return flag(found.high, kHasHighBytes) | flag(found.controls, kHasControls) | flag(found.quotes, kHasQuotes) |
-         flag(found.backslashes, kHasBackslashes);
-}
-
-std::string_view trim(std::string_view text, Padding padding) {
-  const bool spaces = padding != Padding::trailing, nuls = padding == Padding::trailing || padding == Padding::around;
-  const auto is_padding = [&](char character) {
-    return spaces ? is_space(character) || (nuls && character == 0) : character == ' ' || character == 0;
-  };
-  if (padding == Padding::none) return text;
-  while (!text.empty() && is_padding(text.back())) text.remove_suffix(1);
-  if (padding == Padding::space_around || padding == Padding::around) {
-    while (!text.empty() && is_padding(text.front())) text.remove_prefix(1);
-  }
-  return text;
-}
-
-std::string_view next_value(std::string_view& rest, bool& more, char delimiter) {
-  const std::size_t end = rest.find(delimiter);
-  more = end != std::string_view::npos;
-  const std::string_view value = rest.substr(0, end);
-  rest.remove_prefix(more ? end + 1 : rest.size());
-  return value;
+unsigned detail::classify_special(std::string_view text) {
+  // A high bit is set if there is such a byte at or below its place; bytes from 0x80 up never count.
+  const auto below = [](std::uint64_t word, std::uint8_t limit) { return (word - kOnes * limit) & ~word & kHighBits; };
+  const auto equal = [&below](std::uint64_t word, std::uint8_t byte) { return below(word ^ kOnes * byte, 1); };
+  std::uint64_t high = 0, controls = 0, quotes = 0, backslashes = 0;
+  for_each_word(text, [&](std::uint64_t word) {
+    high |= word & kHighBits;
+    controls |= below(word, 0x20);
+    quotes |= equal(word, '"');
+    backslashes |= equal(word, '\\');
+  });
+  const auto flag = [](std::uint64_t bits, unsigned trait) { return bits != 0 ? trait : 0u; };
+  return flag(high, kHasHighBytes) | flag(controls, kHasControls) | flag(quotes, kHasQuotes) |
+         flag(backslashes, kHasBackslashes);
 }
 
 const Charset& default_charset() {

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -16,7 +17,46 @@ enum TextTraits : unsigned {
   kHasBackslashes = 8  // the delimiter of values
 };
 
-unsigned classify(std::string_view text);
+namespace detail {
+
+inline constexpr std::uint64_t kOnes = 0x0101010101010101;
+inline constexpr std::uint64_t kHighBits = 0x8080808080808080;
+
+// Calls `look` with all bytes of the text, eight at a time; some may be looked at twice, and spaces may be added.
+template <typename Look>
+void for_each_word(std::string_view text, Look look) {
+  const char* bytes = text.data();
+  const std::size_t size = text.size();
+  const auto load = [bytes]<typename Word>(std::size_t at, Word word) {
+    std::memcpy(&word, bytes + at, sizeof word);
+    return word;
+  };
+  if (size >= 8) {
+    for (std::size_t at = 0; at + 8 < size; at += 8) look(load(at, std::uint64_t{}));
+    look(load(size - 8, std::uint64_t{}));
+  } else if (size >= 4) {
+    look(std::uint64_t{load(0, std::uint32_t{})} << 32 | load(size - 4, std::uint32_t{}));
+  } else if (size > 0) {
+    const auto byte = [bytes](std::size_t at) { return std::uint64_t{static_cast<std::uint8_t>(bytes[at])}; };
+    look((kOnes * ' ' >> 24 << 24) | byte(0) << 16 | byte(size / 2) << 8 | byte(size - 1));
+  }
+}
+
+// Has a high bit set if one of the eight bytes is no plain printable ASCII.
+inline std::uint64_t special_bits(std::uint64_t word) {
+  return (word | (word - kOnes * ' ') | ((word ^ kOnes * '"') - kOnes) | ((word ^ kOnes * '\\') - kOnes)) & kHighBits;
+}
+
+unsigned classify_special(std::string_view text);
+
+}  // namespace detail
+
+// Most texts are plain, which is quick to tell.
+inline unsigned classify(std::string_view text) {
+  std::uint64_t special = 0;
+  detail::for_each_word(text, [&special](std::uint64_t word) { special |= detail::special_bits(word); });
+  return special == 0 ? 0 : detail::classify_special(text);
+}
 
 inline bool needs_escape(unsigned traits) { return (traits & (kHasControls | kHasQuotes | kHasBackslashes)) != 0; }
 
@@ -29,10 +69,34 @@ enum class Padding : std::uint8_t {
   around           // any white space and NULs at both ends
 };
 
-std::string_view trim(std::string_view text, Padding padding);
+inline std::string_view trim(std::string_view text, Padding padding) {
+  const auto is_space = [](char character) {
+    const auto byte = static_cast<std::uint8_t>(character);
+    return byte == ' ' || (byte >= 9 && byte <= 13) || (byte >= 0x1C && byte <= 0x1F);
+  };
+  const auto is_padding = [&](char character) {
+    switch (padding) {
+      case Padding::none: return false;
+      case Padding::trailing: return character == ' ' || character == 0;
+      case Padding::around: return is_space(character) || character == 0;
+      default: return is_space(character);
+    }
+  };
+  while (!text.empty() && is_padding(text.back())) text.remove_suffix(1);
+  if (padding == Padding::space_around || padding == Padding::around) {
+    while (!text.empty() && is_padding(text.front())) text.remove_prefix(1);
+  }
+  return text;
+}
 
 // Removes the first value, up to a backslash or `delimiter`, from `rest` and returns it; `more` tells if one follows.
-std::string_view next_value(std::string_view& rest, bool& more, char delimiter = '\\');
+inline std::string_view next_value(std::string_view& rest, bool& more, char delimiter = '\\') {
+  const std::size_t end = rest.find(delimiter);
+  more = end != std::string_view::npos;
+  const std::string_view value = rest.substr(0, end);
+  rest.remove_prefix(more ? end + 1 : rest.size());
+  return value;
+}
 
 // How a Specific Character Set (0008,0005) is decoded where no escape sequence occurs.
 struct Charset {

@@ -70,12 +70,9 @@ void write_text(JsonBuffer& json, Vr vr, std::string_view text, unsigned traits)
   }
   text = trim(text, rules.each);
   if (text.empty()) return;
+  if (!needs_escape(traits)) return json.plain_value(text);
   json.put(kOpenValue);
-  if (needs_escape(traits)) {
-    json.string(text);
-  } else {
-    json.plain_string(text);
-  }
+  json.string(text);
   json.put(']');
 }
 
@@ -102,13 +99,13 @@ const char* write_decimals(JsonBuffer& json, std::string_view text) {
   const char* problem = nullptr;
   const std::size_t start = json.size();
   write_values(json, text, Padding::around, [&](std::string_view value) {
-    const std::optional<Decimal> decimal = parse_decimal(value);
-    if (!decimal) {
+    Decimal decimal;
+    if (!parse_decimal(value, decimal)) {
       problem = "is not a decimal string";
-    } else if ((decimal->has_exponent || decimal->integer.size() > 300) && !to_double(*decimal)) {
+    } else if ((decimal.has_exponent || decimal.integer.size() > 300) && !to_double(decimal)) {
       problem = "is beyond the range of numbers";
     } else {
-      write_decimal(json, *decimal);
+      write_decimal(json, decimal, value);
     }
   });
   if (problem != nullptr) json.truncate(start);
@@ -122,18 +119,18 @@ const char* write_integers(JsonBuffer& json, std::string_view text) {
   bool unusable = false;
   const std::size_t start = json.size();
   write_values(json, text, Padding::around, [&](std::string_view value) {
-    std::optional<Decimal> decimal = parse_decimal(value);
-    const auto real = decimal && decimal->has_exponent ? to_double(*decimal) : std::optional<double>(0);
-    if (!decimal || !real || std::fabs(*real) > 9e18) {
+    Decimal decimal;
+    const bool is_number = parse_decimal(value, decimal);
+    const std::optional<double> real = is_number && decimal.has_exponent ? to_double(decimal) : 0.0;
+    if (!is_number || !real || std::fabs(*real) > 9e18) {
       problem = "is not an integer string";
       unusable = true;
-    } else if (decimal->has_exponent) {
+    } else if (decimal.has_exponent) {
       json.number(static_cast<std::int64_t>(*real));
     } else {
-      if (decimal->fraction.find_first_not_of('0') != std::string_view::npos) problem = "has a fraction, which is cut off";
-      decimal->fraction = {};
-      decimal->negative = decimal->negative && !decimal->integer.empty();
-      write_decimal(json, *decimal);
+      if (decimal.fraction.find_first_not_of('0') != std::string_view::npos) problem = "has a fraction, which is cut off";
+      if (decimal.negative && !decimal.integer.empty()) json.put('-');
+      json.put(decimal.integer.empty() ? "0" : decimal.integer);
     }
   });
   if (unusable) json.truncate(start);

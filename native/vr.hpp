@@ -22,19 +22,22 @@ enum class Vr : std::uint16_t {
   ob_or_ow = 'o' << 8 | 'w',
 };
 
+// What a value consists of.
 enum class ValueKind : std::uint8_t { unknown, text, decimal, integer, person_name, number, tag, binary, sequence };
 
 struct VrTraits {
+  Vr vr = Vr::none;
   ValueKind kind = ValueKind::unknown;
   std::uint8_t value_bytes = 0;  // of one value, where it is fixed
   bool long_length = false;      // 32-bit length field after two reserved bytes in explicit VR (PS3.5 7.1.2)
+
+  // Text or numbers.
+  bool is_simple() const { return kind >= ValueKind::text && kind <= ValueKind::tag; }
 };
 
 constexpr Vr vr_of(std::uint8_t first, std::uint8_t second) { return static_cast<Vr>(first << 8 | second); }
 
 namespace detail {
-
-constexpr bool is_letter(std::uint8_t byte) { return byte >= 'A' && byte <= 'Z'; }
 
 constexpr std::size_t vr_index(Vr vr) {
   const auto code = static_cast<std::uint16_t>(vr);
@@ -44,7 +47,7 @@ constexpr std::size_t vr_index(Vr vr) {
 constexpr std::array<VrTraits, 1024> make_vr_table() {
   std::array<VrTraits, 1024> table{};
   const auto set = [&table](Vr vr, ValueKind kind, std::uint8_t value_bytes = 0, bool long_length = false) {
-    table[vr_index(vr)] = {kind, value_bytes, long_length};
+    table[vr_index(vr)] = {vr, kind, value_bytes, long_length};
   };
   for (Vr vr : {Vr::AE, Vr::AS, Vr::CS, Vr::DA, Vr::DT, Vr::LO, Vr::LT, Vr::SH, Vr::ST, Vr::TM, Vr::UI})
     set(vr, ValueKind::text);
@@ -63,14 +66,14 @@ constexpr std::array<VrTraits, 1024> make_vr_table() {
 }
 
 inline constexpr std::array<VrTraits, 1024> kVrTable = make_vr_table();
+inline constexpr VrTraits kUnknownVr{};
 
 }  // namespace detail
 
 // Traits of a VR; of kind `unknown` for anything else than the VRs of the standard.
-inline VrTraits traits_of(Vr vr) {
-  const auto code = static_cast<std::uint16_t>(vr);
-  if (!detail::is_letter(code >> 8) || !detail::is_letter(code & 255)) return {};
-  return detail::kVrTable[detail::vr_index(vr)];
+inline const VrTraits& traits_of(Vr vr) {
+  const VrTraits& traits = detail::kVrTable[detail::vr_index(vr)];
+  return traits.vr == vr ? traits : detail::kUnknownVr;
 }
 
 }  // namespace pixels
