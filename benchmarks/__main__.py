@@ -45,7 +45,7 @@ def table(rows: list[Row | Skipped]) -> str:
         if isinstance(row, Skipped):
             lines.append(f"| {row.what} | - | - | - | - | skipped: {row.reason} |")
             continue
-        figure, target = (f"{value:,.4g} {row.unit}" for value in (row.figure, row.target))
+        figure, target = (f"{value:,.3g} {row.unit}" for value in (row.figure, row.target))
         bound = "at least" if row.at_least else "at most"
         verdict = "met" if row.met else "**missed**"
         lines.append(f"| {row.what} | {row.baseline} | {row.ours} | {figure} | {bound} {target} | {verdict} |")
