@@ -23,18 +23,24 @@ namespace {
 // Of the rows under one row of the picture, so many are read at most: more cost time and change nothing visible.
 constexpr std::size_t kRowsPerPictureRow = 4;
 
-// The weights of these rows are whole numbers, so that integers stay integers; they sum up to this.
-constexpr int kWeight = 256;
+// Rows of which the picture's row covers a part have weights that sum up to this: whole numbers, so that integers stay
+// integers.
+constexpr int kWeight = 128;
+
+// How many times as wide as the picture a frame may be, so that sums of so many values with such weights fit 32 bits.
+constexpr std::size_t kWidestRatio = 1024;
 
 // Consecutive rows are read in strips of about this size, which stay in the processor's cache until they are used.
 constexpr std::size_t kStripBytes = 64 * 1024;
 
-// Loads stored values, as the type to calculate with. Of integers, the stored bits are moved to the top, where the sign
-// is that of the highest stored bit and the bits without meaning are gone. That makes the values `times` as large.
-template <typename Stored, typename Calculated>
+// Loads stored values as what is fastest to calculate with. Of integers, the stored bits are moved to the top, where the
+// sign is that of the highest stored bit and the bits without meaning are gone: values become `times` as large. Unsigned
+// words become signed ones, of which every processor finds the lesser and the greater at once: 0 becomes `kZero`.
+template <typename Stored, typename Calculated, int kZeroAt = 0>
 struct Loader {
   using Value = Calculated;
   using Sum = std::conditional_t<std::is_floating_point_v<Value>, float, std::int32_t>;
+  static constexpr int kZero = kZeroAt;
 
   unsigned times;
 
@@ -42,7 +48,7 @@ struct Loader {
     Stored value;
     std::memcpy(&value, row + index * sizeof(Stored), sizeof(Stored));
     if constexpr (std::is_integral_v<Stored>) value = static_cast<Stored>(static_cast<unsigned>(value) * times);
-    return static_cast<Value>(value);
+    return static_cast<Value>(value + static_cast<Value>(kZero));
   }
 };
 
@@ -54,7 +60,7 @@ void with_loader(const FrameLayout& layout, Use use) {
     case ValueType::u1:
       return use(Loader<std::uint8_t, std::int16_t>{times});
     case ValueType::u2:
-      return use(Loader<std::uint16_t, std::uint16_t>{times});
+      return use(Loader<std::uint16_t, std::int16_t, std::numeric_limits<std::int16_t>::min()>{times});
     case ValueType::i2:
       return use(Loader<std::int16_t, std::int16_t>{times});
     case ValueType::f4:
@@ -86,15 +92,19 @@ struct Span {
     return share * (1 - (row == first ? cut_from_first : 0) - (row == last ? cut_from_last : 0));
   }
 
-  // Calls `use(row, weight)` for the rows that stand for the span.
+  // Whether the rows that stand for the span are whole ones, each as good as the other.
+  bool is_whole() const {
+    return last - first >= kRowsPerPictureRow || (cut_from_first == 0 && cut_from_last == 0);
+  }
+
+  // Calls `use(row, weight)` for the rows that stand for the span, and returns the sum of the weights.
   template <typename Use>
-  void for_rows(Use use) const {
+  int for_rows(Use use) const {
     const std::size_t count = last - first + 1;
-    if (count > kRowsPerPictureRow) {
-      for (std::size_t i = 0; i < kRowsPerPictureRow; ++i) {
-        use(first + (2 * i + 1) * count / (2 * kRowsPerPictureRow), static_cast<int>(kWeight / kRowsPerPictureRow));
-      }
-      return;
+    if (is_whole()) {
+      const std::size_t taken = std::min(count, kRowsPerPictureRow);
+      for (std::size_t i = 0; i < taken; ++i) use(first + (2 * i + 1) * count / (2 * taken), 1);
+      return static_cast<int>(taken);
     }
     int weight_left = kWeight;
     for (std::size_t row = first; row < last; ++row) {
@@ -103,6 +113,7 @@ struct Span {
       weight_left -= rounded;
     }
     use(last, weight_left);
+    return kWeight;
   }
 };
 
@@ -128,12 +139,16 @@ struct Taps {
 // The loops over values are functions of their own with plain parameters: compilers see no alias, and vectorize.
 
 template <typename Load, typename Value = typename Load::Value, typename Sum = typename Load::Sum>
-void add_row(Load load, const std::uint8_t* row, std::size_t count, Value least, Value greatest, Value weight,
-             Sum* sums) {
+void add_row(Load load, const std::uint8_t* row, std::size_t count, Value least, Value greatest, Sum* sums) {
+  // In this order of arguments, what is not a number becomes the least.
+  for (std::size_t i = 0; i < count; ++i) sums[i] += std::min(std::max(least, load(row, i)), greatest);
+}
+
+template <typename Load, typename Value = typename Load::Value, typename Sum = typename Load::Sum>
+void add_weighted_row(Load load, const std::uint8_t* row, std::size_t count, Value least, Value greatest, int weight,
+                      Sum* sums) {
   for (std::size_t i = 0; i < count; ++i) {
-    // In this order of arguments, what is not a number becomes the least.
-    const Value value = std::min(std::max(least, load(row, i)), greatest);
-    sums[i] += static_cast<Sum>(value) * static_cast<Sum>(weight);
+    sums[i] += static_cast<Sum>(std::min(std::max(least, load(row, i)), greatest)) * static_cast<Sum>(weight);
   }
 }
 
@@ -150,22 +165,26 @@ void widen(Load load, const std::uint8_t* row, std::size_t count, Value& least, 
   greatest = high;
 }
 
-// Averages pairs of pixels; of an odd number, the last one stays alone.
+// Adds pairs of pixels; of an odd number, the last one counts twice.
 template <std::size_t kSamples, typename Sum>
 void halve(const Sum* sums, std::size_t columns, Sum* halved) {
   for (std::size_t x = 0; x < columns / 2; ++x) {
     for (std::size_t s = 0; s < kSamples; ++s) {
-      halved[x * kSamples + s] = (sums[2 * x * kSamples + s] + sums[(2 * x + 1) * kSamples + s]) / 2;
+      halved[x * kSamples + s] = sums[2 * x * kSamples + s] + sums[(2 * x + 1) * kSamples + s];
     }
   }
-  if (columns % 2 == 1) std::copy_n(sums + (columns - 1) * kSamples, kSamples, halved + columns / 2 * kSamples);
+  if (columns % 2 == 0) return;
+  for (std::size_t s = 0; s < kSamples; ++s) {
+    halved[columns / 2 * kSamples + s] = 2 * sums[(columns - 1) * kSamples + s];
+  }
 }
 
 template <typename Sum>
-void to_greys(const Sum* sums, std::size_t count, Window window, float* greys) {
+void to_greys(const Sum* sums, std::size_t count, int weight, Window window, float* greys) {
+  const float share = 1.0F / static_cast<float>(weight);
   const float scale = window.white == window.black ? 0 : 255 / (window.white - window.black);
   for (std::size_t i = 0; i < count; ++i) {
-    const float grey = (static_cast<float>(sums[i]) * (1.0F / kWeight) - window.black) * scale;
+    const float grey = (static_cast<float>(sums[i]) * share - window.black) * scale;
     greys[i] = std::min(std::max(0.0F, grey), 255.0F);
   }
 }
@@ -206,7 +225,7 @@ Window loaded_window(Load load, Window window) {
     window.white = rises ? std::ceil(window.white) : std::floor(window.white);
   }
   const auto times = static_cast<float>(load.times);
-  return {window.black * times, window.white * times};
+  return {window.black * times + load.kZero, window.white * times + load.kZero};
 }
 
 template <typename Value>
@@ -235,14 +254,19 @@ void shrink_rows(Load load, RowSource& source, std::size_t columns, const std::v
   std::vector<float> line(width * kSamples);
   for (const Span& rows : down) {
     std::fill(sums.begin(), sums.end(), 0);
-    rows.for_rows([&](std::size_t row, int weight) {
-      add_row(load, source.row(row), columns * kSamples, least, greatest, static_cast<Value>(weight), sums.data());
+    int weight = rows.for_rows([&](std::size_t row, int row_weight) {
+      if (row_weight == 1) {
+        add_row(load, source.row(row), columns * kSamples, least, greatest, sums.data());
+      } else {
+        add_weighted_row(load, source.row(row), columns * kSamples, least, greatest, row_weight, sums.data());
+      }
     });
     for (std::size_t wide = columns; wide > narrow; wide = (wide + 1) / 2) {
       halve<kSamples>(sums.data(), wide, halved.data());
       sums.swap(halved);
+      weight *= 2;
     }
-    to_greys(sums.data(), narrow * kSamples, window, greys.data());
+    to_greys(sums.data(), narrow * kSamples, weight, window, greys.data());
     if (narrow == width) {
       round(greys.data(), width * kSamples, picture);
     } else {
@@ -335,9 +359,10 @@ namespace {
 using OptionalWindow = std::optional<std::pair<float, float>>;
 using Size = std::pair<std::size_t, std::size_t>;
 
-FrameLayout layout_of(std::size_t rows, std::size_t columns, std::size_t samples, ValueType type,
-                      unsigned bits_stored) {
+FrameLayout layout_of(std::size_t rows, std::size_t columns, std::size_t samples, ValueType type, unsigned bits_stored,
+                      Size size) {
   if (rows == 0 || columns == 0) throw std::invalid_argument("a frame without pixels");
+  if (size.first == 0 || columns > kWidestRatio * size.second) throw std::invalid_argument("a picture too small");
   if (samples != 1 && samples != 3) throw std::invalid_argument("a pixel has one or three samples");
   const auto value_bits = static_cast<unsigned>(8 * bytes_of(type));
   const bool all_used = type == ValueType::f4 || bits_stored == 0 || bits_stored > value_bits;
@@ -362,7 +387,7 @@ void bind_shrink(nb::module_& module, ValueType type) {
       "shrink",
       [type](const nb::ndarray<const Stored, nb::ndim<3>, nb::c_contig, nb::device::cpu>& frame, OptionalWindow window,
              bool inverted, Size size) {
-        const FrameLayout layout = layout_of(frame.shape(0), frame.shape(1), frame.shape(2), type, 0);
+        const FrameLayout layout = layout_of(frame.shape(0), frame.shape(1), frame.shape(2), type, 0, size);
         MemoryRows source(frame.data(), layout.row_bytes());
         return shrink_without_gil(source, layout, window, inverted, size);
       },
@@ -383,7 +408,7 @@ void bind_thumbnails(nb::module_& module) {
       "shrink_file",
       [](int file, std::uint64_t offset, std::size_t rows, std::size_t columns, std::size_t samples, ValueType type,
          unsigned bits_stored, OptionalWindow window, bool inverted, Size size) {
-        const FrameLayout layout = layout_of(rows, columns, samples, type, bits_stored);
+        const FrameLayout layout = layout_of(rows, columns, samples, type, bits_stored, size);
         FileRows source(file, offset, layout, {size.first, size.second});
         return shrink_without_gil(source, layout, window, inverted, size);
       },
