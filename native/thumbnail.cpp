@@ -33,9 +33,10 @@ constexpr std::size_t kWidestRatio = 1024;
 // Consecutive rows are read in strips of about this size, which stay in the processor's cache until they are used.
 constexpr std::size_t kStripBytes = 64 * 1024;
 
-// Loads stored values as what is fastest to calculate with. Of integers, the stored bits are moved to the top, where the
-// sign is that of the highest stored bit and the bits without meaning are gone: values become `times` as large. Unsigned
-// words become signed ones, of which every processor finds the lesser and the greater at once: 0 becomes `kZero`.
+// Loads stored values as what is fastest to calculate with. Of integers, the stored bits are moved to the top, where
+// the sign is that of the highest stored bit and the bits without meaning are gone: values become `times` as large.
+// Unsigned words become signed ones, of which every processor finds the lesser and the greater at once: 0 becomes
+// `kZero`.
 template <typename Stored, typename Calculated, int kZeroAt = 0>
 struct Loader {
   using Value = Calculated;
