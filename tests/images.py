@@ -46,6 +46,7 @@ def write_image(
     *,
     transfer_syntax: str = ExplicitVRLittleEndian,
     frames: list[bytes] | None = None,
+    fragments_per_frame: int = 1,
     **attributes: Any,
 ) -> Path:
     """Write pixels (rows, columns and perhaps 3 samples) as a secondary capture.
@@ -76,7 +77,7 @@ def write_image(
         image.PixelData = np.ascontiguousarray(pixels).tobytes() + b"\0" * (pixels.nbytes % 2)
         image["PixelData"].VR = "OW" if bits > 8 else "OB"
     else:
-        image.PixelData = encapsulate(frames)
+        image.PixelData = encapsulate(frames, fragments_per_frame)
         image["PixelData"].VR = "OB"
     for keyword, value in attributes.items():
         if isinstance(value, pydicom.DataElement):

@@ -172,6 +172,21 @@ def test_fragments_are_found_if_the_row_does_not_know_them() -> None:
     assert np.array_equal(decode_frame(str(path), row | {"fragments": None}, 17), known)
 
 
+def test_frames_of_several_fragments(tmp_path: Path) -> None:
+    frames = RANDOM.integers(0, 256, (3, 16, 16)).astype(np.uint8)
+    path = write_image(
+        tmp_path / "fragments.dcm",
+        frames[0],
+        transfer_syntax="1.2.840.10008.1.2.1.98",
+        frames=[frame.tobytes() for frame in frames],
+        fragments_per_frame=2,
+        NumberOfFrames=3,
+    )
+    image = row_of(path)
+    assert [fragment["frame"] for fragment in image["fragments"]] == [0, 0, 1, 1, 2, 2]
+    assert np.array_equal(frames_of(path), frames)
+
+
 @pytest.mark.parametrize("name", ["CT_small.dcm", "examples_ybr_color.dcm", "image_dfl.dcm"])
 def test_readers_give_what_paths_give(name: str) -> None:
     path = TEST_FILES / name

@@ -101,7 +101,11 @@ def encoded_frame(source: Source, image: ImagePixel, frame: int) -> bytes:
     fragments = [fragment for fragment in image.fragments if fragment["frame"] == frame]
     if not fragments:
         raise PixelDataError("", f"no fragment holds frame {frame}")
-    return b"".join(read_range(source, fragment["offset"], fragment["length"]) for fragment in fragments)
+    # The fragments of a frame follow each other, so that one read gets them all, with the item tags between them.
+    begin = fragments[0]["offset"]
+    data = read_range(source, begin, fragments[-1]["offset"] + fragments[-1]["length"] - begin)
+    starts = [fragment["offset"] - begin for fragment in fragments]
+    return b"".join(data[start : start + fragment["length"]] for start, fragment in zip(starts, fragments, strict=True))
 
 
 def _native(source: Source, image: ImagePixel, frame: int) -> NDArray:
