@@ -159,6 +159,9 @@ void widen(Load load, const std::uint8_t* row, std::size_t count, Value& least, 
   Value high = greatest;
   for (std::size_t i = 0; i < count; ++i) {
     const Value value = load(row, i);
+    if constexpr (std::is_floating_point_v<Value>) {
+      if (!std::isfinite(value)) continue;
+    }
     low = value < low ? value : low;
     high = value > high ? value : high;
   }
