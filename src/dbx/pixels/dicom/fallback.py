@@ -15,6 +15,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 
 from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
 from dbx.pixels.dicom.quiet import quiet
+from dbx.pixels.dicom.sources import open_file
 from dbx.pixels.storage.reader import Reader
 
 #: Longer values are left in the object until they are wanted.
@@ -36,7 +37,7 @@ def read_with_pydicom(source: str | bytes | Reader, bulk_threshold: int | None) 
     """
     issues: Issues = []
     try:
-        with quiet(), _open(source) as file:
+        with quiet(), io.BytesIO(source) if isinstance(source, bytes) else open_file(source) as file:
             dataset = dcmread(file, defer_size=_DEFERRED_BYTES, force=True)
             pixel_data = _pixel_data(dataset)
             for tag in _PIXEL_DATA_TAGS:
@@ -51,40 +52,6 @@ def read_with_pydicom(source: str | bytes | Reader, bulk_threshold: int | None) 
     return row | {"issues": issues}
 
 
-class _ReaderFile(io.RawIOBase):
-    """A `Reader` as the file that pydicom wants."""
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._reader.size}[whence]
-        self._position = start + offset
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        length = min(len(buffer), max(self._reader.size - self._position, 0))
-        data = self._reader.read(self._position, length) if length else b""
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-
-def _open(source: str | bytes | Reader) -> Any:
-    if isinstance(source, str):
-        return open(source, "rb")  # noqa: PTH123 - the path may hold bytes that are no text
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    return io.BufferedReader(_ReaderFile(source))
-
-
 def _pixel_data(dataset: Dataset) -> Json | None:
     for tag in _PIXEL_DATA_TAGS:
         element = dataset.get_item(tag) if tag in dataset else None
@@ -97,7 +64,7 @@ def _pixel_data(dataset: Dataset) -> Json | None:
 def _to_json(dataset: Dataset, path: str, bulk_threshold: int | None, issues: Issues) -> Json:
     """Convert element by element, so that one that fails costs only itself; `path` ends with a slash or is empty."""
     result: Json = {}
-    for tag in dataset.keys():
+    for tag in list(dataset.keys()):  # a data set itself iterates over elements, and stops at one that is bad
         if path and tag in _PIXEL_DATA_TAGS:
             continue
         key = f"{tag:08X}"

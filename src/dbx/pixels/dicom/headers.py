@@ -119,7 +119,7 @@ def _with_second_opinions(
 ) -> pa.RecordBatch:
     """Replace the rows that pydicom reads although their structure is broken."""
     order = list(range(batch.num_rows))
-    replacements = []
+    replacements: list[dict[str, Any]] = []
     for row in doubtful:
         replacement = read_with_pydicom(sources[row], bulk_threshold)
         if replacement is None:

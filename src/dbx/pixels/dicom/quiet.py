@@ -20,8 +20,9 @@ def quiet() -> Iterator[None]:
     logger = logging.getLogger("pydicom")
     with _lock, warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore")
-        was_disabled, logger.disabled = logger.disabled, True
+        level = logger.level
+        logger.setLevel(logging.CRITICAL + 1)  # which its child loggers inherit; being disabled they would not
         try:
             yield
         finally:
-            logger.disabled = was_disabled
+            logger.setLevel(level)

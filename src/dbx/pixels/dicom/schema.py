@@ -6,13 +6,13 @@ import pyarrow as pa
 
 from dbx.pixels.dicom.attributes import ATTRIBUTES
 
-#: Where the pixel data lies. `tag` is 7FE00010, 7FE00008 or 7FE00009. `offset` is that of the value's first byte in the
-#: object (in the inflated data set for a deflated transfer syntax), `length` its bytes (null when undefined: encapsulated).
+#: Where the pixel data lies. `tag` is 7FE00010, 7FE00008 or 7FE00009; `offset` is that of the value's first byte in the
+#: object, or in the inflated data set for a deflated transfer syntax; `length` in bytes is null if encapsulated.
 PIXEL_DATA = pa.struct(
     [pa.field("tag", pa.string()), pa.field("offset", pa.int64()), pa.field("length", pa.int64())]
 )
 
-#: Fragments of encapsulated pixel data, offset table left out: 0-based frame, offset and length of the fragment's bytes.
+#: Fragments of encapsulated pixel data, the offset table left out: the frame (from 0), offset and length of the bytes.
 FRAGMENTS = pa.list_(
     pa.struct([pa.field("frame", pa.int32()), pa.field("offset", pa.int64()), pa.field("length", pa.int64())])
 )
@@ -21,6 +21,12 @@ FRAGMENTS = pa.list_(
 ISSUES = pa.list_(
     pa.struct([pa.field("tag", pa.string()), pa.field("vr", pa.string()), pa.field("message", pa.string())])
 )
+
+#: min, max, mean and standard deviation of the stored values of all frames (`deep=True`).
+PIXEL_STATISTICS = pa.struct([pa.field(name, pa.float64()) for name in ("min", "max", "mean", "std")])
+
+#: What only reading an object to its end tells.
+STATISTICS_FIELDS = (pa.field("pixel_statistics", PIXEL_STATISTICS), pa.field("content_hash", pa.string()))
 
 #: What reading one header yields: one row an object, in this order.
 HEADER_SCHEMA = pa.schema(

@@ -10,14 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from dbx.pixels.dicom.issues import add_pixel_issues
+from dbx.pixels.dicom.schema import PIXEL_STATISTICS
 from dbx.pixels.dicom.sources import Source, open_file
 from dbx.pixels.engine.transformer import BatchRow
 from dbx.pixels.errors import PixelsError
-
-#: min, max, mean and standard deviation of the stored values of all frames.
-PIXEL_STATISTICS = pa.struct([pa.field(name, pa.float64()) for name in ("min", "max", "mean", "std")])
-
-STATISTICS_FIELDS = (pa.field("pixel_statistics", PIXEL_STATISTICS), pa.field("content_hash", pa.string()))
 
 
 def add_statistics(sources: Sequence[Source], headers: pa.RecordBatch) -> dict[str, pa.Array]:

@@ -13,8 +13,8 @@ from dbx.pixels import storage
 from dbx.pixels.dicom.headers import read_headers
 from dbx.pixels.dicom.image import DISPLAY_COLUMNS, PIXEL_COLUMNS
 from dbx.pixels.dicom.issues import add_pixel_issues
-from dbx.pixels.dicom.schema import HEADER_SCHEMA, ISSUES
-from dbx.pixels.dicom.statistics import STATISTICS_FIELDS, add_statistics
+from dbx.pixels.dicom.schema import HEADER_SCHEMA, ISSUES, STATISTICS_FIELDS
+from dbx.pixels.dicom.statistics import add_statistics
 from dbx.pixels.engine.transformer import BatchTransformer, merge_columns, merge_fields
 from dbx.pixels.errors import ArgumentError, PixelsError
 from dbx.pixels.storage.paths import extension, relative_path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from dbx.pixels.dicom.attributes import ATTRIBUTES
-from dbx.pixels.dicom.schema import FRAGMENTS, ISSUES, PIXEL_DATA
+from dbx.pixels.dicom.schema import FRAGMENTS, ISSUES, PIXEL_DATA, STATISTICS_FIELDS
 
 MODIFICATION_TIME = pa.timestamp("us", tz="UTC")
 
@@ -23,9 +23,6 @@ OBJECT_FIELDS = (
     pa.field("is_anon", pa.bool_()),
 )
 
-#: min, max, mean and standard deviation of the stored pixel values (`deep=True`).
-PIXEL_STATISTICS = pa.struct([pa.field(name, pa.float64()) for name in ("min", "max", "mean", "std")])
-
 #: The table's schema. Columns are only ever added, at the end.
 TABLE_SCHEMA = pa.schema(
     [
@@ -35,8 +32,7 @@ TABLE_SCHEMA = pa.schema(
         *(attribute.field for attribute in ATTRIBUTES),
         pa.field("pixel_data", PIXEL_DATA),
         pa.field("fragments", FRAGMENTS),
-        pa.field("pixel_statistics", PIXEL_STATISTICS),
-        pa.field("content_hash", pa.string()),
+        *STATISTICS_FIELDS,
         pa.field("parsed_by", pa.string()),
         pa.field("error", pa.string()),
         pa.field("issues", ISSUES),
