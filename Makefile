@@ -25,7 +25,7 @@ demo: setup ## ingest sample files, answer SQL, draw a contact sheet (HOME_DIR=d
 	@$(BIN)/pixels demo --home $(HOME_DIR) $(ARGS)
 
 test: lint ## set up everything, check the style and run all tests
-	@$(BIN)/pytest --durations=10
+	@$(BIN)/pytest --quiet --numprocesses=auto --dist=loadfile --durations=10
 
 lint: setup-test ## check style, types and the floor plan
 	@$(BIN)/ruff check --quiet
@@ -83,8 +83,9 @@ $(VENV)/package: $(NATIVE) $(VENV)/build-tools | $(VENV)/compiler
 	@. ./$(VENV)/compiler && $(PIP) install --constraint constraints.txt --no-build-isolation --editable .
 	@touch $@
 
+# With PyAV and IPython, what is optional is tested, too; one process for each core runs the tests, file by file.
 $(VENV)/test-tools: $(VENV)/package
-	@$(PIP) install --constraint constraints.txt --group test
+	@$(PIP) install --constraint constraints.txt --group test av ipython pytest-xdist
 	@touch $@
 
 $(VENV)/bench-tools: $(VENV)/package
