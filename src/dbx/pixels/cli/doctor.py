@@ -28,7 +28,7 @@ def doctor(ctx: click.Context, home: str | None) -> None:
         ("native core", _native_core, True),
         *((name, lambda name=name: version(name), True) for name in _LIBRARIES),
         ("home", lambda: _home(Home.from_environment(home)), True),
-        ("video frames", lambda: _optional("av", "PyAV", "pip install av"), False),
+        ("video frames", lambda: _optional("av", "PyAV", "pip install 'dbx-pixels[video]'"), False),
         ("spark", lambda: _optional("pyspark", "PySpark", "pip install 'dbx-pixels[spark]'"), False),
     ]
     healthy = True

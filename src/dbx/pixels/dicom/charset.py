@@ -15,6 +15,7 @@ _HIGH_BYTES = range(128, 256)
 _NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
+@lru_cache(maxsize=256)
 def describe(specific_character_set: bytes) -> tuple[str, list[int]]:
     """Tell how text without escape sequences is decoded.
 

@@ -8,9 +8,7 @@ from dbx.pixels.dicom.attributes import ATTRIBUTES
 
 #: Where the pixel data lies. `tag` is 7FE00010, 7FE00008 or 7FE00009; `offset` is that of the value's first byte in the
 #: object, or in the inflated data set for a deflated transfer syntax; `length` in bytes is null if encapsulated.
-PIXEL_DATA = pa.struct(
-    [pa.field("tag", pa.string()), pa.field("offset", pa.int64()), pa.field("length", pa.int64())]
-)
+PIXEL_DATA = pa.struct([pa.field("tag", pa.string()), pa.field("offset", pa.int64()), pa.field("length", pa.int64())])
 
 #: Fragments of encapsulated pixel data, the offset table left out: the frame (from 0), offset and length of the bytes.
 FRAGMENTS = pa.list_(
