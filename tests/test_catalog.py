@@ -84,6 +84,8 @@ def test_detect_file_type(catalog: Catalog, folder: Path) -> None:
     [
         ({"extractZip": True, "zipInPlace": True}, "where they are"),
         ({"extractZipBasePath": "/tmp/x"}, "extractZip=True"),
+        ({"extractZip": True, "extractZipBasePath": "s3://bucket/folder"}, "local folder"),
+        ({"maxFilesPerTrigger": 7}, "streaming=True"),
         ({"streaming": True}, "streamCheckpointBasePath"),
         ({"streamCheckpointBasePath": "/tmp/x"}, "streaming=True"),
         ({"triggerAvailableNow": True}, "streaming=True"),

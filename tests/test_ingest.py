@@ -55,6 +55,20 @@ def test_changed_and_vanished_objects(catalog: Catalog, folder: Path) -> None:
     assert rows(catalog, "relative_path, Modality") == [("CT_small.dcm", "NM"), ("head mr/MR_small.dcm", "MR")]
 
 
+def test_thumbnails_and_hashes_are_filled_in_later(catalog: Catalog, folder: Path) -> None:
+    run(catalog, folder)
+    selection = catalog.selection([str(folder)], pattern=None, recurse=True, archives=Archives.SKIP, extract_to=None)
+    filled = ingest(catalog, selection, thumbnails=True, deep=True)
+    assert (filled.new, filled.unchanged, filled.indexed) == (0, 3, 2)
+    assert rows(catalog, "thumbnail IS NOT NULL, content_hash IS NOT NULL, Modality, len(path_tags) > 0") == [
+        (True, True, "CT", True),
+        (True, True, "MR", True),
+        (False, True, None, True),
+    ]
+    again = ingest(catalog, selection, thumbnails=True, deep=True)
+    assert again.table_version == filled.table_version
+
+
 def test_only_what_was_asked_for_can_vanish(catalog: Catalog, folder: Path) -> None:
     run(catalog, folder)
     (folder / "CT_small.dcm").unlink()
@@ -158,7 +172,16 @@ def test_bad_files_are_rows(catalog: Catalog, folder: Path) -> None:
     assert summary.failed == 4
     assert summary.indexed == 3  # what could be read of cut.dcm is there, too
     assert rows(catalog, "PatientID", "relative_path = 'cut.dcm'") == [("1CT1",)]
-    assert run(catalog, folder).new == 0
+    again = run(catalog, folder)
+    assert (again.new, again.changed, again.failed, again.table_version) == (0, 0, 0, summary.table_version)
+
+
+def test_what_cannot_be_looked_at_keeps_only_what_lies_there(catalog: Catalog, folder: Path) -> None:
+    (folder / "elsewhere").symlink_to(folder / "nowhere")
+    run(catalog, folder)
+    (folder / "CT_small.dcm").unlink()
+    summary = run(catalog, folder)
+    assert (summary.removed, summary.kept) == (1, 0)
 
 
 def test_a_file_that_vanishes_between_listing_and_reading(catalog: Catalog, folder: Path) -> None:
@@ -223,6 +246,41 @@ def test_archives_extracted(catalog: Catalog, archives: Path) -> None:
     assert (again.new, again.changed, again.table_version) == (0, 0, summary.table_version)
     # What was extracted can be listed as what it is now: files.
     assert run(catalog, Path("/Volumes/main/pixels_solacc/pixels_volume/unzipped")).unchanged == 2
+
+
+def test_extracted_objects_follow_their_archive(catalog: Catalog, archives: Path) -> None:
+    run(catalog, archives, archives=Archives.EXTRACT)
+    ((extracted,),) = rows(catalog, "local_path", "path LIKE '/Volumes/%' AND Modality = 'CT'")
+    Path(extracted).unlink()
+    run(catalog, archives, archives=Archives.EXTRACT)
+    assert Path(extracted).is_file()  # unpacked again
+    with zipfile.ZipFile(archives / "a" / "study.zip", "w") as archive:
+        archive.write(TEST_FILES / "JPEG2000.dcm", "series/2.dcm")
+    summary = run(catalog, archives, archives=Archives.EXTRACT)
+    assert (summary.new, summary.changed, summary.removed) == (1, 1, 1)
+    (archives / "b" / "study.zip").unlink()
+    assert run(catalog, archives, archives=Archives.EXTRACT).removed == 1  # the archive; what came out of it is there
+    assert sorted(rows(catalog, "Modality", "path LIKE '/Volumes/%'")) == [("MR",), ("NM",)]
+
+
+def test_one_way_of_taking_archives_replaces_the_other(catalog: Catalog, archives: Path) -> None:
+    run(catalog, archives, archives=Archives.EXTRACT)
+    for way in (Archives.IN_PLACE, Archives.EXTRACT):
+        summary = run(catalog, archives, archives=way)
+        assert (summary.indexed, summary.removed) == (2, 2)
+        again = run(catalog, archives, archives=way)
+        assert (again.new, again.changed, again.removed, again.unchanged) == (0, 0, 0, 7)
+
+
+def test_members_that_lead_elsewhere_are_refused_once(catalog: Catalog, folder: Path) -> None:
+    with zipfile.ZipFile(folder / "evil.zip", "w") as archive:
+        archive.write(TEST_FILES / "CT_small.dcm", "../../evil.dcm")
+        archive.write(TEST_FILES / "MR_small.dcm", "good.dcm")
+    summary = run(catalog, folder, archives=Archives.EXTRACT)
+    assert summary.failed == 1
+    assert not list(folder.parent.rglob("evil.dcm"))
+    again = run(catalog, folder, archives=Archives.EXTRACT)
+    assert (again.new, again.changed, again.table_version) == (0, 0, summary.table_version)
 
 
 def test_archives_inside_archives(catalog: Catalog, tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from dbx.pixels.storage.archive import Member, extract_member, members
 from dbx.pixels.storage.home import Home
 from dbx.pixels.storage.paths import extension
 
+#: Of a member that is refused: it is some bytes, which trying again would not tell more of.
+UNKNOWN_TYPE = "application/octet-stream"
+
 #: Rows that are gathered before they are handed on.
 _ROWS = 256
 
@@ -99,6 +102,6 @@ def _extracted(member: Member, archive: dict, selection: Selection, home: Home) 
     folder = extraction_folder(archive["path"], selection)
     try:
         below = extract_member(member, home.local_path(folder), archive["modificationTime"])
-    except StorageError as error:
-        return {"error": str(error)}
+    except ArchiveError as error:
+        return {"error": error.problem, "file_type": UNKNOWN_TYPE}
     return {"path": f"{folder}/{below}", "local_path": home.local_path(f"{folder}/{below}")}

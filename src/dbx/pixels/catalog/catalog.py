@@ -29,6 +29,7 @@ from dbx.pixels.table.upkeep import optimize_if_due
 
 DEFAULT_TABLE = "main.pixels_solacc.object_catalog"
 DEFAULT_VOLUME = "main.pixels_solacc.pixels_volume"
+FILES_PER_TRIGGER = 1000
 
 
 class Catalog:
@@ -83,7 +84,7 @@ class Catalog:
         triggerAvailableNow: bool | None = None,
         extractZip: bool = False,
         extractZipBasePath: str | None = None,
-        maxFilesPerTrigger: int = 1000,
+        maxFilesPerTrigger: int | None = None,
         detectFileType: bool = False,
         zipInPlace: bool = False,
     ) -> Frame:
@@ -109,8 +110,8 @@ class Catalog:
             Whether to unpack zip archives and list what was in them.
         extractZipBasePath : str, optional
             Folder for what is unpacked; ``/unzipped/`` of the catalog's volume by default.
-        maxFilesPerTrigger : int
-            Objects in one micro-batch of a stream.
+        maxFilesPerTrigger : int, optional
+            Objects in one micro-batch of a stream; 1000 by default.
         detectFileType : bool
             Whether to look at each object's first bytes for its `file_type`.
         zipInPlace : bool
@@ -149,6 +150,7 @@ class Catalog:
                 ("streamCheckpointBasePath", streamCheckpointBasePath),
                 ("triggerProcessingTime", triggerProcessingTime),
                 ("triggerAvailableNow", triggerAvailableNow),
+                ("maxFilesPerTrigger", maxFilesPerTrigger),
             ):
                 if value is not None:
                     raise ArgumentError(name, "has no use without streaming=True", "Add it, or leave this one out.")
@@ -170,6 +172,8 @@ class Catalog:
         """Say what to look at; archives are extracted to the volume unless `extract_to` names a folder."""
         if archives is Archives.EXTRACT:
             extract_to = canonical(extract_to or f"{volume_path(self.volume)}/unzipped")
+            if is_remote(extract_to):
+                raise ArgumentError(extract_to, "is no place to extract to", "Use a local folder or a volume.")
         return Selection.of(path, pattern=pattern, recurse=recurse, archives=archives, extract_to=extract_to)
 
     def save(self, df: Frame, table: str | None = None, mode: str = "append") -> Tally:
@@ -215,7 +219,8 @@ class Catalog:
             before.compare(chunk)
 
         save_frame(df, target, on_chunk)
-        if gone := before.unmet():
+        gone = before.unmet()
+        if gone.num_rows:
             target.remove(gone)
         optimize_if_due(target)
         return tally
@@ -262,7 +267,7 @@ class Catalog:
         checkpoints: str | None,
         interval: str | None,
         available_now: bool | None,
-        max_files: int,
+        max_files: int | None,
     ) -> Stream:
         if checkpoints is None:
             raise ArgumentError(
@@ -272,6 +277,7 @@ class Catalog:
             raise ArgumentError(checkpoints, "cannot hold a checkpoint", "Use a local folder or a volume.")
         if interval is not None and available_now:
             raise ArgumentError("triggerAvailableNow", "excludes triggerProcessingTime", "Choose one.")
+        max_files = FILES_PER_TRIGGER if max_files is None else max_files
         if max_files < 1:
             raise ArgumentError("maxFilesPerTrigger", f"{max_files} is no number of files", "Use 1 or more.")
         return Stream(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
+from dbx.pixels.errors import StorageError
 from dbx.pixels.table.duck import connect, literal
 from dbx.pixels.table.schema import KNOWN_SCHEMA
 
@@ -39,6 +42,24 @@ class Checkpoint:
         if not identity.exists():
             _write_whole(identity, json.dumps({"id": str(uuid.uuid4())}).encode())
         self.id: str = json.loads(identity.read_text())["id"]
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes from running the same stream meanwhile.
+
+        Raises
+        ------
+        StorageError
+            If one does.
+        """
+        with (self._plans.parent / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StorageError(
+                    str(self._plans.parent), "another process runs this stream", "Wait for it, or stop it."
+                ) from None
+            yield
 
     def plan(self, rows: pa.Table) -> int:
         """Write down the objects of the next batch and return the batch's number, counted from 1."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbx.pixels.dicom.schema import DICOM_TYPE
 from dbx.pixels.table.schema import TABLE_SCHEMA
-
-DICOM = "application/dicom"
 
 #: A chunk is committed when it has this many rows or bytes: enough for few files, few enough to keep memory flat.
 CHUNK_ROWS = 16_384
@@ -57,7 +56,7 @@ class Tally:
         """Count the rows of a chunk; it need not have all columns."""
         failed = pc.is_valid(_column(chunk, "error"))
         indexed = pc.is_valid(_column(chunk, "meta"))
-        is_other = pc.fill_null(pc.not_equal(_column(chunk, "file_type"), DICOM), False)
+        is_other = pc.fill_null(pc.not_equal(_column(chunk, "file_type"), DICOM_TYPE), False)
         self.indexed += _count(indexed)
         self.failed += _count(failed)
         self.other += _count(pc.and_not(is_other, failed))

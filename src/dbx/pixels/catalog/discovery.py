@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbx.pixels.catalog.archives import extraction_folder, member_batches
+from dbx.pixels.catalog.archives import member_batches
 from dbx.pixels.catalog.known import Known
-from dbx.pixels.catalog.objects import LISTED_SCHEMA, ZIP, listed_batch, problem_batch
-from dbx.pixels.catalog.selection import Archives, Selection
-from dbx.pixels.errors import StorageError
+from dbx.pixels.catalog.objects import LISTED_SCHEMA, listed_batch, problem_batch
+from dbx.pixels.catalog.selection import Archives, Selection, is_below, outermost
+from dbx.pixels.dicom.schema import ZIP_TYPE
+from dbx.pixels.errors import ArchiveError, StorageError
 from dbx.pixels.storage import Home, list_objects, open_object
-from dbx.pixels.storage.paths import relative_path
+from dbx.pixels.storage.paths import is_zip_address, relative_path
 
 
 @dataclass
@@ -69,7 +70,8 @@ class Discovery:
         self._home = home
         self._known = known
         self._listings = [list_objects(root, home, recurse=selection.recurse) for root in selection.roots]
-        self._listed_whole: list[str] = []
+        self._in_doubt: list[str] = []  # roots and places below them of which the listing does not say what is gone
+        self._read_anew: set[str] = set()  # archives
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """List the roots and yield the new and changed objects as rows of `LISTED_SCHEMA`."""
@@ -79,24 +81,40 @@ class Discovery:
                 yield from self._compare_listed(batch, listing.root)
             if listing.problems:
                 yield from self._compare(problem_batch(listing.problems, listing.root))
+            self._in_doubt += [problem.path for problem in listing.problems]
             # An unmounted disk leaves an empty folder behind: a root with nothing in it does not say what is gone.
-            if listing.complete and self.counts.listed > listed_before:
-                self._listed_whole.append(listing.root)
+            if self.counts.listed == listed_before:
+                self._in_doubt.append(listing.root)
 
-    def vanished(self) -> list[str]:
-        """Return the known paths that are gone, once `batches` has been consumed.
+    def gone(self) -> tuple[pa.Table, int]:
+        """Tell what is gone, once `batches` has been consumed.
 
-        Only what this selection would have met, in roots whose listing found anything and ended without a problem.
+        Returns
+        -------
+        vanished : pyarrow.Table
+            Known objects that this selection would have met, and did not: rows of `KNOWN_SCHEMA`.
+        kept : int
+            How many more were not met but lie where the listing found nothing at all, or could not look.
         """
-        return [path for path in self._known.unmet() if self._lies_in(path, self._listed_whole)]
+        unmet = self._known.unmet()
+        vanished = np.zeros(unmet.num_rows, dtype=bool)
+        kept = 0
+        paths, originals = unmet["path"].to_pylist(), unmet["original_path"].to_pylist()
+        for row, (path, original) in enumerate(zip(paths, originals, strict=True)):
+            if not self._would_have_met(path, original):
+                continue
+            found_at = outermost(path)
+            if any(found_at == place or is_below(found_at, place) for place in self._in_doubt):
+                kept += 1
+            else:
+                vanished[row] = True
+        return unmet.filter(pa.array(vanished)), kept
 
-    def kept(self) -> int:
-        """Count the known paths that were not met and cannot be said to be gone, once `batches` has been consumed."""
-        in_doubt = [root for root in self._selection.roots if root not in self._listed_whole]
-        return sum(self._lies_in(path, in_doubt) for path in self._known.unmet())
-
-    def _lies_in(self, path: str, roots: Iterable[str]) -> bool:
-        return any(self._selection.would_list(path, root) for root in roots)
+    def _would_have_met(self, path: str, original: str) -> bool:
+        if any(self._selection.would_list(path, root) for root in self._selection.roots):
+            return True
+        # An extracted object outlives its archive, but not a new version of the archive that is without it.
+        return outermost(original) in self._read_anew
 
     def _compare_listed(self, batch: pa.RecordBatch, root: str) -> Iterator[pa.RecordBatch]:
         is_archive = pc.ends_with(batch["path"], ".zip", ignore_case=True)
@@ -137,42 +155,52 @@ class Discovery:
             self.counts.archives_skipped += batch.num_rows
             return
         batch = batch.set_column(
-            batch.schema.get_field_index("file_type"), LISTED_SCHEMA.field("file_type"), pa.repeat(ZIP, batch.num_rows)
+            batch.schema.get_field_index("file_type"),
+            LISTED_SCHEMA.field("file_type"),
+            pa.repeat(ZIP_TYPE, batch.num_rows),
         )
         new, changed = self._new_or_changed(batch)
-        rows = batch.to_pylist()
-        done = [row["path"] for row, read in zip(rows, new | changed, strict=True) if not read and self._is_done(row)]
-        known_inside = self._known.meet_members(done)
-        self.counts.listed += len(done) + known_inside
-        self.counts.unchanged += len(done) + known_inside
-        for row, is_new in zip(rows, new, strict=True):
-            if row["path"] not in done:
-                yield from self._open_archive(row)
-                self.counts.listed += 1
-                self.counts.new += int(is_new)
-                self.counts.changed += int(not is_new)
+        is_known = ~(new | changed)
+        known_inside = self._known.members(batch["path"].filter(pa.array(is_known)).to_pylist())
+        done = []
+        for row, archive in enumerate(batch.to_pylist()):
+            if is_known[row] and self._is_done(known_inside.get(archive["path"], [])):
+                done.append(archive["path"])
+                continue
+            yield from self._open_archive(archive)
+            if not is_known[row] or archive["error"]:
+                yield pa.RecordBatch.from_pylist([archive], schema=LISTED_SCHEMA)
+        inside = self._known.meet_members(done)
+        self.counts.listed += batch.num_rows + inside
+        self.counts.new += int(new.sum())
+        self.counts.changed += int(changed.sum())
+        self.counts.unchanged += int(is_known.sum()) + inside
 
     def _open_archive(self, archive: dict) -> Iterator[pa.RecordBatch]:
-        """Yield what is to be read in an archive, then the archive's own row: it says that all of it was listed."""
+        """Yield what is to be read in an archive; what was wrong with the archive itself goes into its row."""
         try:
             for batch in member_batches(archive, self._selection, self._home):
                 yield from self._compare(batch)
+            self._read_anew.add(archive["path"])
         except StorageError as error:
             self._known.meet_members([archive["path"]])
-            archive["error"] = str(error)
-        yield pa.RecordBatch.from_pylist([archive], schema=LISTED_SCHEMA)
+            archive["error"] = error.problem
+            if not isinstance(error, ArchiveError):  # no fault of its own: it is tried again
+                archive["file_type"] = None
 
-    def _is_done(self, archive: dict) -> bool:
-        """Tell whether a known archive was taken in the way that is asked for now."""
-        if self._selection.archives is Archives.IN_PLACE:
-            return True
-        return Path(self._home.local_path(extraction_folder(archive["path"], self._selection))).exists()
+    def _is_done(self, members: list[tuple[str, bool]]) -> bool:
+        """Tell whether what is known of an archive's members is what opening it again would give."""
+        if any(unreadable and _is_readable(self._home.local_path(path)) for path, unreadable in members):
+            return False
+        extracted = [path for path, _ in members if not is_zip_address(path)]
+        if self._selection.archives is Archives.EXTRACT:
+            return bool(extracted) and all(Path(self._home.local_path(path)).exists() for path in extracted)
+        return len(extracted) < len(members) or not members
 
 
 def _is_readable(address: str) -> bool:
     try:
         with open_object(address) as reader:
-            reader.read(0, 1)
+            return bool(reader.read(0, 1))
     except StorageError:
         return False
-    return True

@@ -11,6 +11,7 @@ import pyarrow as pa
 from dbx.pixels.catalog.catalog import Catalog
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.discovery import Counts, Discovery
+from dbx.pixels.catalog.filling import lacking
 from dbx.pixels.catalog.known import Known
 from dbx.pixels.catalog.objects import object_frame
 from dbx.pixels.catalog.saving import save_frame
@@ -75,6 +76,8 @@ def ingest(
 ) -> Summary:
     """Bring the catalog's table up to date with what lies under the selected roots.
 
+    New and changed objects are read. Of known ones, only those are read again that lack what is asked for.
+
     Parameters
     ----------
     catalog : Catalog
@@ -105,19 +108,23 @@ def ingest(
     started = time.perf_counter() if started is None else started
     discovery = Discovery(selection, catalog.home, Known.under(selection.roots, catalog.location()))
     table = ObjectTable.create_if_missing(catalog.location())
-    frame = TagExtractor().transform(object_frame(discovery.batches))
-    frame = DicomMetaExtractor(catalog, deep=deep).transform(frame)
-    if thumbnails:
-        frame = DicomThumbnailExtractor().transform(frame)
+
+    def read(objects: Frame) -> Frame:
+        frame = DicomMetaExtractor(catalog, deep=deep).transform(objects)
+        return DicomThumbnailExtractor().transform(frame) if thumbnails else frame
+
     tally = Tally()
-    save_frame(_observed(frame, discovery.counts, on_progress), table, tally.add)
-    vanished = discovery.vanished()
-    removed = table.remove(vanished).removed if vanished else 0
+    unknown = read(TagExtractor().transform(object_frame(discovery.batches)))
+    save_frame(_observed(unknown, discovery.counts, on_progress), table, tally.add)
+    if discovery.counts.unchanged and (thumbnails or deep):
+        save_frame(read(lacking(table, selection, thumbnails=thumbnails, deep=deep)), table, tally.add)
+    vanished, kept = discovery.gone()
+    removed = table.remove(vanished).removed if vanished.num_rows else 0
     ended = time.perf_counter()
     optimize_if_due(table)
     return Summary(
         removed=removed,
-        kept=discovery.kept(),
+        kept=kept,
         seconds=round(ended - started, 3),
         table_version=table.version,
         **asdict(discovery.counts),

@@ -26,7 +26,7 @@ class Known:
     """
 
     def __init__(self, rows: pa.Table) -> None:
-        self._paths = rows["path"]
+        self._rows = rows
         self._times = _numbers(rows["modificationTime"])
         self._lengths = _numbers(rows["length"])
         self._unreadable = rows["unreadable"].to_numpy(zero_copy_only=False).astype(bool)
@@ -80,20 +80,35 @@ class Known:
         unreadable[place] = self._unreadable[row] & ~changed[place]
         return new, changed, unreadable
 
+    def members(self, archives: Sequence[str]) -> dict[str, list[tuple[str, bool]]]:
+        """Return what is known to come out of archives, in place or extracted.
+
+        Returns
+        -------
+        dict
+            By archive, the paths with whether they could not be read; nothing of archives without known members.
+        """
+        members: dict[str, list[tuple[str, bool]]] = {}
+        for archive, row in self._member_rows(archives):
+            members.setdefault(archive, []).append((self._rows["path"][row].as_py(), bool(self._unreadable[row])))
+        return members
+
     def meet_members(self, archives: Sequence[str]) -> int:
-        """Remember the known members of the archives as met, and return how many they are."""
-        if self._connection is None or not archives:
-            return 0
-        self._connection.register("wanted", pa.table({"archive": pa.array(archives, pa.string())}))
-        rows = self._connection.execute(
-            "SELECT row FROM known SEMI JOIN wanted USING (archive) WHERE is_member"
-        ).fetchnumpy()["row"]
+        """Remember the known members of archives as met, and return how many they are."""
+        rows = [row for _, row in self._member_rows(archives)]
         self._met[rows] = True
         return len(rows)
 
-    def unmet(self) -> list[str]:
-        """Return the paths that no listing has met."""
-        return self._paths.filter(pa.array(~self._met)).to_pylist()
+    def unmet(self) -> pa.Table:
+        """Return what no listing has met: rows of `KNOWN_SCHEMA`."""
+        return self._rows.filter(pa.array(~self._met))
+
+    def _member_rows(self, archives: Sequence[str]) -> list[tuple[str, int]]:
+        if self._connection is None or not archives:
+            return []
+        self._connection.register("wanted", pa.table({"archive": pa.array(archives, pa.string())}))
+        query = "SELECT archive, row FROM known SEMI JOIN wanted USING (archive) WHERE is_member ORDER BY row"
+        return self._connection.execute(query).fetchall()
 
 
 def _numbers(column: pa.ChunkedArray | pa.Array) -> np.ndarray:

@@ -13,8 +13,6 @@ from dbx.pixels.storage.listing import Problem
 from dbx.pixels.storage.paths import extension, relative_path
 from dbx.pixels.table.schema import OBJECT_FIELDS
 
-ZIP = "application/zip"
-
 #: An object's row before its path is made into tags. `file_type` is known beforehand for archives only; `error`, when
 #: set, says why the bytes will not be read.
 LISTED_SCHEMA = pa.schema(
@@ -25,15 +23,15 @@ LISTED_SCHEMA = pa.schema(
 BATCH_ROWS = 256
 
 
-def object_frame(make_batches: Callable[[], Iterable[pa.RecordBatch]]) -> Frame:
-    """Make the frame of listed objects, in batches of a size that is good to read."""
+def object_frame(make_batches: Callable[[], Iterable[pa.RecordBatch]], schema: pa.Schema = LISTED_SCHEMA) -> Frame:
+    """Make the frame of objects, in batches of a size that is good to read."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in make_batches():
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 yield batch.slice(start, BATCH_ROWS)
 
-    return Frame(LISTED_SCHEMA, batches)
+    return Frame(schema, batches)
 
 
 def listed_batch(listed: pa.RecordBatch, root: str, home: Home) -> pa.RecordBatch:

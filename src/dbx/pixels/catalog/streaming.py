@@ -110,6 +110,13 @@ def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
     -------
     Tally
         What the rows held.
+
+    Raises
+    ------
+    StorageError
+        If another process runs the same stream, or a root does not exist.
+    TableError
+        If the table cannot be written.
     """
     stream = frame.stream
     checkpoint = stream.checkpoint(table.location)
@@ -123,19 +130,20 @@ def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
         checkpoint.mark_saved(number)
         optimize_if_due(table)
 
-    while True:
-        for number, listed in checkpoint.unsaved():
-            save(number, listed)
-        discovery = Discovery(stream.selection, stream.home, Known.under(stream.selection.roots, table.location))
-        planned = Known(checkpoint.planned())
-        for listed in _micro_batches(_unplanned(discovery.batches(), planned), stream.max_files):
-            save(checkpoint.plan(listed), listed)
-        if stream.interval is None:
-            return tally
-        try:
-            time.sleep(stream.interval)
-        except KeyboardInterrupt:
-            return tally
+    with checkpoint.exclusive():
+        while True:
+            for number, listed in checkpoint.unsaved():
+                save(number, listed)
+            discovery = Discovery(stream.selection, stream.home, Known.under(stream.selection.roots, table.location))
+            planned = Known(checkpoint.planned())
+            for listed in _micro_batches(_unplanned(discovery.batches(), planned), stream.max_files):
+                save(checkpoint.plan(listed), listed)
+            if stream.interval is None:
+                return tally
+            try:
+                time.sleep(stream.interval)
+            except KeyboardInterrupt:
+                return tally
 
 
 def seconds(interval: str) -> float:

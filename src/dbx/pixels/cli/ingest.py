@@ -17,7 +17,7 @@ from dbx.pixels.catalog.selection import Archives
 from dbx.pixels.cli.options import with_catalog
 from dbx.pixels.cli.output import counted
 from dbx.pixels.cli.progress import ingest_progress
-from dbx.pixels.errors import ArgumentError, StorageError
+from dbx.pixels.errors import ArgumentError, PixelsError
 
 
 @click.command()
@@ -36,7 +36,9 @@ from dbx.pixels.errors import ArgumentError, StorageError
 @click.option("--extract-to", metavar="DIR", help="where --zip extract unpacks  [default: /unzipped/ of the volume]")
 @click.option("--thumbnails", is_flag=True, help="make a small picture of every image")
 @click.option("--deep", is_flag=True, help="read whole files: pixel statistics and content hashes")
-@click.option("--watch", type=click.FloatRange(min=0), metavar="SECONDS", help="look again after so many seconds")
+@click.option(
+    "--watch", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="look again after so many seconds"
+)
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def ingest(
     catalog: Catalog,
@@ -73,7 +75,7 @@ def ingest(
         time.sleep(watch)
         try:
             run(time.perf_counter())
-        except StorageError as error:  # a disk or a network that is away may come back
+        except PixelsError as error:  # a disk or a network that is away may come back
             click.echo(f"pixels: {error}", err=True)
 
 

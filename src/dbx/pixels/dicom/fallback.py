@@ -15,6 +15,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 
 from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
 from dbx.pixels.dicom.quiet import quiet
+from dbx.pixels.dicom.schema import DICOM_TYPE
 from dbx.pixels.dicom.sources import open_file
 from dbx.pixels.storage.reader import Reader
 
@@ -48,7 +49,7 @@ def read_with_pydicom(source: str | bytes | Reader, bulk_threshold: int | None) 
     except Exception:  # pydicom raises whatever its parts raise; the native row then stands
         return None
     row: Json = {attribute.keyword: _typed(attribute, meta, issues) for attribute in ATTRIBUTES}
-    row |= {"meta": text, "pixel_data": pixel_data, "file_type": "application/dicom", "parsed_by": "pydicom"}
+    row |= {"meta": text, "pixel_data": pixel_data, "file_type": DICOM_TYPE, "parsed_by": "pydicom"}
     return row | {"issues": issues}
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from dbx.pixels.dicom import charset, dictionary
 from dbx.pixels.dicom._core import HeaderReader
 from dbx.pixels.dicom.fallback import read_with_pydicom
-from dbx.pixels.dicom.schema import HEADER_SCHEMA
+from dbx.pixels.dicom.schema import HEADER_SCHEMA, ZIP_TYPE
 from dbx.pixels.errors import DicomError
 from dbx.pixels.storage.reader import Reader
 
@@ -93,7 +93,7 @@ def _with_file_types(batch: pa.RecordBatch, media_types: dict[int, str]) -> pa.R
 def _media_type(head: bytes) -> str:
     """Tell the media type by an object's first bytes."""
     if head.startswith(_ZIP_SIGNATURE):
-        return "application/zip"  # more than the first bytes tells what else it may be
+        return ZIP_TYPE  # more than the first bytes tells what else it may be
     is_text = _is_text(head)
     try:
         guess = max(puremagic.magic_string(head), key=lambda guess: guess.confidence)

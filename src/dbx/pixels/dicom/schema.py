@@ -6,6 +6,10 @@ import pyarrow as pa
 
 from dbx.pixels.dicom.attributes import ATTRIBUTES
 
+#: Media types of objects that are treated in a way of their own.
+DICOM_TYPE = "application/dicom"
+ZIP_TYPE = "application/zip"
+
 #: Where the pixel data lies. `tag` is 7FE00010, 7FE00008 or 7FE00009; `offset` is that of the value's first byte in the
 #: object, or in the inflated data set for a deflated transfer syntax; `length` in bytes is null if encapsulated.
 PIXEL_DATA = pa.struct([pa.field("tag", pa.string()), pa.field("offset", pa.int64()), pa.field("length", pa.int64())])

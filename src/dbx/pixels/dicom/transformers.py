@@ -13,13 +13,11 @@ from dbx.pixels import storage
 from dbx.pixels.dicom.headers import read_headers
 from dbx.pixels.dicom.image import DISPLAY_COLUMNS, PIXEL_COLUMNS
 from dbx.pixels.dicom.issues import add_pixel_issues
-from dbx.pixels.dicom.schema import HEADER_SCHEMA, ISSUES, STATISTICS_FIELDS
+from dbx.pixels.dicom.schema import HEADER_SCHEMA, ISSUES, STATISTICS_FIELDS, ZIP_TYPE
 from dbx.pixels.dicom.statistics import add_statistics
 from dbx.pixels.engine.transformer import BatchTransformer, merge_columns, merge_fields
 from dbx.pixels.errors import ArgumentError, PixelsError
 from dbx.pixels.storage.paths import extension, relative_path
-
-ARCHIVE_TYPE = "application/zip"
 
 #: A word of a path: a UID or another dotted number as a whole, else a run of letters and digits.
 _WORD = re.compile(r"\d+(?:\.\d+)+|[^\W_]+")
@@ -34,11 +32,14 @@ class PathExtractor(BatchTransformer):
         Column of addresses.
     basePath : str
         What `relative_path` is relative to; an address elsewhere is seen by its name. Without it, addresses stay whole.
+    home : str, optional
+        The home folder, where volumes lie; ``PIXELS_HOME`` or ``~/.pixels`` by default.
     """
 
-    def __init__(self, inputCol: str = "path", basePath: str = "") -> None:
+    def __init__(self, inputCol: str = "path", basePath: str = "", home: str | None = None) -> None:
         self.inputCol = inputCol
         self.basePath = basePath
+        self.home = home
 
     def output_schema(self, input_schema: pa.Schema) -> pa.Schema:
         names = ("relative_path", "local_path", "extension")
@@ -46,7 +47,7 @@ class PathExtractor(BatchTransformer):
 
     def transform_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         paths = _column(batch, self.inputCol).to_pylist()
-        home = storage.Home.from_environment()
+        home = storage.Home.from_environment(self.home)
         columns = {
             "relative_path": [path and relative_path(path, self.basePath) if self.basePath else path for path in paths],
             "local_path": [path and home.local_path(path) for path in paths],
@@ -226,7 +227,7 @@ class DicomThumbnailExtractor(BatchTransformer):
 def _to_parse(batch: pa.RecordBatch) -> list[bool]:
     wanted = [True] * batch.num_rows
     if "file_type" in batch.schema.names:
-        wanted = [file_type != ARCHIVE_TYPE for file_type in batch.column("file_type").to_pylist()]
+        wanted = [file_type != ZIP_TYPE for file_type in batch.column("file_type").to_pylist()]
     if "error" in batch.schema.names:
         errors = batch.column("error").is_null().to_pylist()
         wanted = [want and fine for want, fine in zip(wanted, errors, strict=True)]

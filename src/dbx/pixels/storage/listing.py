@@ -11,7 +11,7 @@ import pyarrow as pa
 from dbx.pixels.errors import ArgumentError
 from dbx.pixels.storage import cloud_listing, local
 from dbx.pixels.storage.home import Home
-from dbx.pixels.storage.paths import canonical, glob_filter, is_zip_address, printable, relative_path, scheme_of
+from dbx.pixels.storage.paths import canonical, is_zip_address, printable, scheme_of
 
 #: What a listing knows of an object.
 LISTING_SCHEMA = pa.schema(
@@ -112,7 +112,7 @@ class Listing:
         return None
 
 
-def list_objects(root: str, home: Home, *, pattern: str | None = None, recurse: bool = True) -> Listing:
+def list_objects(root: str, home: Home, *, recurse: bool = True) -> Listing:
     """Prepare listing what lies under a folder or a bucket's prefix, or one object.
 
     Parameters
@@ -121,8 +121,6 @@ def list_objects(root: str, home: Home, *, pattern: str | None = None, recurse: 
         Address of a folder, a prefix, or a single object.
     home : Home
         Where volumes lie; its own tables, models and index are not listed.
-    pattern : str, optional
-        List only what matches, see `glob_filter`.
     recurse : bool
         Whether to go into folders.
 
@@ -147,8 +145,6 @@ def list_objects(root: str, home: Home, *, pattern: str | None = None, recurse: 
     else:
         is_anon, local_root = False, home.local_path(root)
         walk = _local_lister(local_root, home, recurse=recurse)
-    if pattern is not None:
-        walk = _matching(walk, local_root, glob_filter(pattern))
     return Listing(root, local_root, is_anon, walk)
 
 
@@ -157,9 +153,3 @@ def _local_lister(root: str, home: Home, *, recurse: bool) -> Callable[[local.Re
         return lambda report: local.one_file(root, report)
     own_folders = (home.tables, home.models, home.index, home.mlflow)
     return lambda report: local.walk(root, report, recurse=recurse, leave_out=own_folders)
-
-
-def _matching(
-    walk: Callable[[local.Report], Iterator[local.Object]], root: str, matches: Callable[[str], bool]
-) -> Callable[[local.Report], Iterator[local.Object]]:
-    return lambda report: (found for found in walk(report) if matches(relative_path(found[0], root)))
