@@ -38,10 +38,11 @@ class TableAgainstDictionary(RuleBasedStateMachine):
             elif any(name not in old for name in one):
                 self.model[path] = old | one
 
-    @rule(paths=st.lists(PATHS, max_size=3), writer=st.integers(0, 1))
-    def remove(self, paths: list[str], writer: int) -> None:
-        removed = self.tables[writer].remove(paths).removed
-        assert removed == len([self.model.pop(path) for path in set(paths) if path in self.model])
+    @rule(known=st.dictionaries(PATHS, st.integers(1, 2), min_size=1, max_size=3), writer=st.integers(0, 1))
+    def remove(self, known: dict[str, int], writer: int) -> None:
+        removed = self.tables[writer].remove(rows(*(row(path, length=length) for path, length in known.items())))
+        gone = [path for path, one in self.model.items() if known.get(path) == one["length"]]
+        assert removed.removed == len([self.model.pop(path) for path in gone])
 
     @rule(folder=st.sampled_from(["/a", "/b", "/c"]))
     def remove_under(self, folder: str) -> None:

@@ -121,10 +121,22 @@ def test_only_the_files_that_hold_replaced_rows_are_written_anew(table: ObjectTa
 def test_removed_rows_leave_with_their_file_or_without_it(table: ObjectTable) -> None:
     table.save(rows(row("/a/1"), row("/a/2")))
     table.save(rows(row("/b/1")))
-    assert table.remove(["/a/1", "/b/1", "/b/2"]).removed == 2
+    assert table.remove(rows(row("/a/1"), row("/b/1"), row("/b/2"))).removed == 2
     assert live(table) == {"/a/2": 1000}
     version = table.version
-    assert table.remove(["/a/1"]) == (version, 0, 0, 0, 0, 0)
+    assert table.remove(rows(row("/a/1"))) == (version, 0, 0, 0, 0, 0)
+
+
+def test_only_rows_that_still_are_as_they_were_known_are_removed(table: ObjectTable) -> None:
+    without_time = pa.table({"path": ["/a/3"], "length": [1000]})
+    table.save(rows(row("/a/1"), row("/a/2")))
+    table.save(without_time)
+    table.save(rows(row("/a/4")))
+    known = table.known("/a").read_all()
+    other = ObjectTable.open(table.location)
+    other.save(rows(row("/a/1", minutes=5), row("/a/2", length=5)))
+    assert table.remove(known).removed == 2
+    assert live(table) == {"/a/1": 1000, "/a/2": 5}
 
 
 def test_what_lies_under_a_folder_or_an_archive_is_known_and_can_be_removed(table: ObjectTable) -> None:
@@ -211,7 +223,7 @@ def test_a_stream_commits_each_of_its_batches_once(table: ObjectTable) -> None:
     batch = rows(row("/a/1"))
     assert table.transaction_version("stream 1") is None
     assert table.save(batch, transaction=StreamTransaction("stream 1", 0)).new == 1
-    table.remove(["/a/1"])
+    table.remove(rows(row("/a/1")))
     restarted = ObjectTable.open(table.location)
     assert restarted.transaction_version("stream 1") == 0
     assert restarted.save(batch, transaction=StreamTransaction("stream 1", 0)).new == 0
@@ -229,7 +241,7 @@ def test_writers_see_each_other_before_they_decide(table: ObjectTable) -> None:
     other = ObjectTable.open(table.location)
     table.save(rows(row("/a/1"), row("/a/2")))
     assert other.save(rows(row("/a/2"), row("/a/3"))).new == 1
-    other.remove(["/a/1"])
+    other.remove(rows(row("/a/1")))
     assert table.save(rows(row("/a/1"))).new == 1
     assert len(live(table)) == 3
 
@@ -311,7 +323,7 @@ class TestSchemaEvolution:
 
 def test_the_change_feed_tells_what_was_saved(table: ObjectTable) -> None:
     version = table.save(rows(row("/a/1"), row("/a/2"))).version
-    table.remove(["/a/1"])
+    table.remove(rows(row("/a/1")))
     feed = pa.table(DeltaTable(table.location).load_cdf(starting_version=version)).to_pylist()
     assert {(change["path"], change["_change_type"]) for change in feed} >= {
         ("/a/1", "insert"),
@@ -322,7 +334,7 @@ def test_the_change_feed_tells_what_was_saved(table: ObjectTable) -> None:
 
 def test_read_helper_reads_what_delta_reads(table: ObjectTable) -> None:
     table.save(rows(row("/a/1"), row("/a/2")))
-    table.remove(["/a/1"])
+    table.remove(rows(row("/a/1")))
     assert pa.table(DeltaTable(table.location).to_pyarrow_table())["path"].to_pylist() == ["/a/2"]
     assert [record["path"] for record in read(table, ["path"])] == ["/a/2"]
 

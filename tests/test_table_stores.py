@@ -44,7 +44,7 @@ def test_a_table_in_a_store_works_as_a_local_one(location: str) -> None:
     table.save(rows(ct_slice("s3://b/1"), ct_slice("s3://b/2", instance=2), row("s3://b/3")))
     assert table.save(rows(ct_slice("s3://b/1"), row("s3://b/3", length=5))).changed == 1
     assert table.save(rows(row("s3://b/1", thumbnail=b"jpeg"))).filled == 1
-    assert table.remove(["s3://b/2"]).removed == 1
+    assert table.remove(rows(row("s3://b/2"))).removed == 1
     assert lengths(table) == {"s3://b/1": 1000, "s3://b/3": 5}
     assert table.known("s3://b").read_all().num_rows == 2
     assert optimize(table).written == 1

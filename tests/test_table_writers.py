@@ -105,6 +105,25 @@ def test_a_commit_that_loses_is_decided_again(tmp_path: Path, monkeypatch: pytes
     assert len(list(Path(table.location).glob("*.parquet"))) == 3, "the lost attempt left its file behind"
 
 
+def test_a_row_that_is_saved_anew_while_its_removal_is_committed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = ObjectTable.create_if_missing(str(tmp_path / "objects"))
+    table.save(rows(row("/a/1"), row("/a/2")))
+    known = table.known().read_all()
+    other = ObjectTable.open(table.location)
+    commit = table.log.commit
+
+    def commit_too_late(*arguments: object, **options: object) -> bool:
+        monkeypatch.undo()
+        other.save(rows(row("/a/1", minutes=5)))
+        return commit(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(table.log, "commit", commit_too_late)
+    assert table.remove(known).removed == 1
+    assert live(table) == {"/a/1": 1000}
+
+
 def test_a_foreign_compaction_in_between_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = ObjectTable.create_if_missing(str(tmp_path / "objects"))
     table.save(rows(row("/a/1"), row("/a/2")))

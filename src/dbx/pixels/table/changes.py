@@ -15,7 +15,7 @@ from dbx.pixels.table.prefixes import may_hold, under
 from dbx.pixels.table.seen import SeenPaths
 
 #: Columns by which an object is recognised.
-_IDENTITY = ("path", "modificationTime", "length")
+IDENTITY = ("path", "modificationTime", "length")
 #: What reading the header found: it belongs to the newest reading that understood the object.
 _FINDINGS = ("error", "issues")
 
@@ -90,10 +90,11 @@ def changes_of_saving(chunk: pa.Table, log: DeltaLog, seen: SeenPaths) -> Change
     )
 
 
-def changes_of_removing(paths: Sequence[str], log: DeltaLog, seen: SeenPaths) -> Changes:
-    """Find the rows of the paths, so that they leave the table."""
-    suspects, files = _suspects(pa.table({"path": pa.array(paths, pa.string())}), log, seen)
-    return _removal(log, files, "path IN (SELECT path FROM given)", suspects)
+def changes_of_removing(objects: pa.Table, log: DeltaLog, seen: SeenPaths) -> Changes:
+    """Find the rows of the objects, as far as they still are as they are given, so that they leave the table."""
+    suspects, files = _suspects(objects, log, seen)
+    same = " AND ".join(f"held.{name} IS NOT DISTINCT FROM given.{name}" for name in IDENTITY)
+    return _removal(log, files, f"EXISTS (SELECT 1 FROM given WHERE {same})", suspects)
 
 
 def changes_of_removing_under(prefixes: Sequence[str], log: DeltaLog) -> Changes:
@@ -109,7 +110,8 @@ def _removal(log: DeltaLog, files: Sequence[DataFile], predicate: str, given: pa
         if given is not None:
             connection.register("given", given)
         source = scan((file.uri for file in files), log.schema, filename=True)
-        held = connection.sql(f"SELECT filename, path FROM {source} WHERE {predicate} ORDER BY path").to_arrow_table()
+        sql = f"SELECT filename, path FROM {source} AS held WHERE {predicate} ORDER BY path"
+        held = connection.sql(sql).to_arrow_table()
     return Changes(nothing, _by_file(held), removed=held.num_rows)
 
 
@@ -155,7 +157,7 @@ def _merged(files: Iterable[DataFile], schema: pa.Schema, suspects: pa.Table) ->
         if name in _FINDINGS:
             value = f"CASE WHEN given.meta IS NOT NULL THEN {new} WHEN old.meta IS NULL THEN {value} ELSE {old} END"
             fills.append(f"old.meta IS NULL AND {is_filled}")
-        elif name in _IDENTITY or suspects[name].null_count == suspects.num_rows:
+        elif name in IDENTITY or suspects[name].null_count == suspects.num_rows:
             value = old
         else:
             fills.append(is_filled)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbx.pixels.errors import ArgumentError, CommitConflictError, TableError, TableNotFoundError
-from dbx.pixels.table.changes import Changes, changes_of_removing, changes_of_removing_under, changes_of_saving
+from dbx.pixels.table.changes import (
+    IDENTITY,
+    Changes,
+    changes_of_removing,
+    changes_of_removing_under,
+    changes_of_saving,
+)
 from dbx.pixels.table.draft import Draft
 from dbx.pixels.table.duck import reading, scan
 from dbx.pixels.table.folder import TableFolder
@@ -184,10 +190,18 @@ class ObjectTable:
             chunk = self._conformed(rows)
             return self._apply(lambda: changes_of_saving(chunk, self._log, self._seen), transaction)
 
-    def remove(self, paths: Sequence[str]) -> Committed:
-        """Remove the rows of the paths, as far as there are any."""
+    def remove(self, objects: pa.Table) -> Committed:
+        """Remove the rows of objects that are gone, unless another writer has saved them anew meanwhile.
+
+        Parameters
+        ----------
+        objects : pyarrow.Table
+            With the columns `path`, `modificationTime` and `length`, as `known` gave them; further ones do not matter.
+            A row is removed if it still equals one of these in all three.
+        """
+        given = objects.select(IDENTITY)
         with self._lock:
-            return self._apply(lambda: changes_of_removing(paths, self._log, self._seen))
+            return self._apply(lambda: changes_of_removing(given, self._log, self._seen))
 
     def remove_under(self, *prefixes: str) -> Committed:
         """Remove the rows under the prefixes, which `known` describes.

@@ -24,9 +24,14 @@ def under(prefixes: Sequence[str]) -> str:
     )
 
 
-def _place_is_under(column: str, prefix: str) -> str:
+def outermost(column: str) -> str:
+    """Return the SQL expression of where a column's address lies: the archive of a zip member, else itself."""
     # `zip://member::archive`, where the archive may itself be such an address; `::` is escaped in members (contract 4).
-    place = rf"if(starts_with({column}, 'zip://'), regexp_replace({column}, '^(zip://([^:]|:[^:])*::)+', ''), {column})"
+    return rf"if(starts_with({column}, 'zip://'), regexp_replace({column}, '^(zip://([^:]|:[^:])*::)+', ''), {column})"
+
+
+def _place_is_under(column: str, prefix: str) -> str:
+    place = outermost(column)
     return f"({place} = {literal(prefix)} OR starts_with({place}, {literal(prefix + '/')}))"
 
 
