@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,12 @@ from dbx.pixels.storage.paths import is_remote
 
 #: A full disk, a spent quota, a limit on the size of files.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+#: How delta-rs and obstore begin to tell that a store did not do what it was asked for.
+_STORE_FAILED = "Error performing"
+
+#: Colours of a terminal, the frames of a backtrace, and obstore's second telling of the same.
+_NOISE = re.compile(r"\x1b\[[\d;]*m|^ *(\d+: |at ).*$|^Debug source:[\s\S]*", re.MULTILINE)
 
 #: What reading and writing files raises, on disks and in object stores.
 FILE_ERRORS = (OSError, pa.ArrowException, BaseError)
@@ -81,8 +88,18 @@ class TableFolder:
         path = unquote(path)
         return path if "://" in path or path.startswith("/") else f"{self.location}/{path}"
 
-    def write_error(self, error: Exception) -> TableError:
-        """Return what to raise when the table cannot be written: a full disk is told as such."""
+    def read_error(self, error: Exception) -> TableError:
+        """Return what to raise when the table's log cannot be read."""
+        if not self.is_remote and Path(self.location).is_file():
+            return TableError(self.location, "is a file, not a table", "Name the folder of a table.")
+        return TableError(
+            self.location,
+            f"cannot be read: {_reason(error)}",
+            _remedy(error, "Check the log in its folder _delta_log."),
+        )
+
+    def write_error(self, error: Exception, problem: str = "cannot be written") -> TableError:
+        """Return what to raise when the table cannot be written, or made: a full disk is told as such."""
         # Arrow keeps the number; delta-rs has only the system's words.
         full = getattr(error, "errno", None) in _NO_SPACE or any(
             os.strerror(number) in str(error) for number in _NO_SPACE
@@ -90,12 +107,26 @@ class TableFolder:
         if full:
             return TableError(
                 self.location,
-                "cannot be written: there is no space left",
+                f"{problem}: there is no space left",
                 "Make space and run again; what was committed so far stays.",
             )
-        return TableError(self.location, f"cannot be written: {error}", "Check its permissions.")
+        return TableError(
+            self.location, f"{problem}: {_reason(error)}", _remedy(error, "Check that its folder can be written.")
+        )
 
     def let_read(self, connection: Any) -> None:
         """Enable a DuckDB connection to read the files of an object store."""
         if self.is_remote:
             connection.register_filesystem(self._remote)
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line what went wrong: the last of delta-rs's chain of causes, or what the store's XML says."""
+    text = _NOISE.sub("", str(error))
+    told = re.search(r"<Message>([^<\n]+)", text) or re.search(r"<Code>([^<\n]+)", text)
+    cause = told[1] if told else text.rpartition("↳")[2]
+    return " ".join(cause.split()).removeprefix("Kernel error: ").rstrip(". ")
+
+
+def _remedy(error: Exception, otherwise: str) -> str:
+    return "Check the address, the credentials and the network." if _STORE_FAILED in str(error) else otherwise

@@ -111,10 +111,10 @@ class DeltaLog:
         except StorageError:
             raise
         except (DeltaError, OSError) as error:
-            if not DeltaTable.is_deltatable(folder.location, folder.storage_options):
-                raise TableError(
-                    folder.location, f"cannot be made: {error}", "Check that its folder can be written."
-                ) from error
+            try:
+                return cls(folder)  # another writer was faster
+            except TableNotFoundError:
+                raise folder.write_error(error, "cannot be made") from error
         return cls(folder)
 
     def _open(self) -> None:
@@ -126,7 +126,7 @@ class DeltaLog:
                 location, "there is no table", "Ingest something first: pixels ingest PATH."
             ) from error
         except (DeltaError, OSError) as error:
-            raise TableError(location, f"cannot be read: {error}", "Check its folder _delta_log.") from error
+            raise self.folder.read_error(error) from error
         self._check()
 
     def _check(self) -> None:
