@@ -208,6 +208,14 @@ class TestErrors:
         with pytest.raises(QueryError, match="Could not convert string 'no number'"):
             ask(table, "SELECT extension::INTEGER FROM object_catalog")
 
+    def test_a_data_file_that_is_away_is_named(self, table: ObjectTable) -> None:
+        table.save(rows(row("/a/1")))
+        (uri,) = table.files()
+        Path(uri).unlink()
+        with pytest.raises(QueryError, match=r"^query: .*part-") as caught:
+            ask(table, "SELECT path FROM object_catalog")
+        assert "\n" not in str(caught.value)
+
 
 @pytest.mark.parametrize(
     "sql",

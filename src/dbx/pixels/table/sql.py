@@ -27,6 +27,8 @@ _EXPLAIN = re.compile(r"\s*EXPLAIN(\s+ANALYZE)?\s+(?=\S)", re.IGNORECASE)
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?\s*([0-9A-Fa-f]{4})\)?")
 #: Outside of its WITH such a name would be a file's, or that of a table which shows how the views are made.
 _NAME_OF_MORE = re.compile(r"[./\\]|^(duckdb|pg|pragma|sqlite)_")
+#: What a query raises, by itself or through the readers of files and of Arrow.
+_FAILURES = (duckdb.Error, OSError, pa.ArrowException)
 _ONLY_SELECT = "Write one SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN statement."
 
 
@@ -57,11 +59,12 @@ def query(table: ObjectTable | None, sql: str, *, principal: Principal = EVERYTH
     QueryError
         If the query is refused or fails, also while batches are read.
     """
-    connection = _prepare(table, principal)
+    connection = connect(table.log.folder if table else None)
     try:
+        _prepare(connection, table, principal)
         _refuse_all_but_reading(connection, sql)
         reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
-    except duckdb.Error as error:
+    except _FAILURES as error:
         connection.close()
         raise _query_error(error) from error
     except BaseException:
@@ -70,8 +73,7 @@ def query(table: ObjectTable | None, sql: str, *, principal: Principal = EVERYTH
     return pa.RecordBatchReader.from_batches(reader.schema, _batches(connection, reader))
 
 
-def _prepare(table: ObjectTable | None, principal: Principal) -> duckdb.DuckDBPyConnection:
-    connection = connect(table.log.folder if table else None)
+def _prepare(connection: duckdb.DuckDBPyConnection, table: ObjectTable | None, principal: Principal) -> None:
     schema = table.schema if table else TABLE_SCHEMA
     files = table.files() if table else []
     visible = (principal.row_filter(table.location) if table else None) or "true"
@@ -86,14 +88,13 @@ def _prepare(table: ObjectTable | None, principal: Principal) -> duckdb.DuckDBPy
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-    return connection
 
 
 def _batches(connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     with connection:
         try:
             yield from reader
-        except (duckdb.Error, OSError, pa.ArrowException) as error:
+        except _FAILURES as error:
             raise _query_error(error) from error
 
 
