@@ -51,8 +51,11 @@ def _native_core() -> str:
 def _home(home: Home) -> str:
     """Find out whether the home folder, or the nearest folder above it that is there, can be written."""
     folder = next(folder for folder in (home.root, *home.root.parents) if folder.exists())
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"{home.root} cannot be written: {error.strerror}") from error
     free = os.statvfs(folder)
     return f"{home.root}, {free.f_bavail * free.f_frsize / 1e9:,.0f} GB free"
 
