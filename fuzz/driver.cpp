@@ -67,7 +67,7 @@ Tables load(const char* path) {
       const auto key = static_cast<Dictionary::PrivateKey>(number(2));
       tables.dictionary.add_private(fields.at(1), key, number(3), vr_named(fields.at(4)));
     }
-    if (kind == "column") tables.columns.push_back({number(1), fields.at(2), fields.at(3), fields.at(4) == "True"});
+    if (kind == "column") tables.columns.push_back({number(1), fields.at(2), column_type(fields.at(3)), fields.at(4) == "True"});
   }
   return tables;
 }
@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
   const Tables tables = load(argv[1]);
   const ColumnIndex index(tables.columns);
   PlainHooks hooks;
-  WindowBuffer buffer;
+  SourceCache cache;
   for (std::string path; std::getline(std::cin, path);) {
     std::size_t size = 0;
     const auto bytes = load_exactly(path, size);
@@ -104,8 +104,9 @@ int main(int argc, char** argv) {
             MemorySource source({bytes.get(), size});
             parser.parse(source);
           } else {
-            FileSource source(path.c_str(), &buffer);
+            FileSource source(path.c_str(), &cache);
             parser.parse(source);
+            cache.expect(parser.contiguous_bytes());
           }
           answer = batch->json().text(batch->json().size() - batch->row_json_bytes());
         } catch (const SourceError&) {

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text_buffer.hpp"
+
 // The two structures of the Arrow C data interface, as its specification declares them.
 extern "C" {
 struct ArrowSchema {
@@ -139,11 +141,11 @@ class OffsetsBuilder {
 class TextBuilder {
  public:
   void append(std::string_view text) {
-    content_ += text;
+    content_.put(text);
     offsets_.append(content_.size(), true);
   }
   void append_null() { offsets_.append(content_.size(), false); }
-  void truncate(std::size_t size) { content_.resize(offsets_.truncate(size)); }
+  void truncate(std::size_t size) { content_.truncate(offsets_.truncate(size)); }
   void reserve(std::size_t size) { offsets_.reserve(size); }
   std::size_t size() const { return offsets_.size(); }
   void describe(ArrowData& data) const {
@@ -153,7 +155,7 @@ class TextBuilder {
 
  private:
   OffsetsBuilder offsets_;
-  std::string content_;
+  TextBuffer content_;
 };
 
 // Makes a finished array of a builder that `owner` keeps alive.

@@ -43,9 +43,7 @@ void append_or_null(TextBuilder& texts, bool present, std::string_view text) {
 }  // namespace
 
 HeaderBatch::HeaderBatch(const ColumnIndex& index, std::size_t rows)
-    : json_(rows * kUsualJsonBytes), columns_(index.specs().begin(), index.specs().end()) {
-  for (Column& column : columns_) column.reserve(rows);
-}
+    : json_(rows * kUsualJsonBytes), columns_(index, rows) {}
 
 void HeaderBatch::begin_row() {
   has_meta_ = is_dicom_ = false;
@@ -56,7 +54,7 @@ void HeaderBatch::begin_row() {
 void HeaderBatch::restart_row() {
   begin_row();
   json_.truncate(metas_.end());
-  for (Column& column : columns_) column.clear_row(row());
+  columns_.clear_row(row());
   fragment_frames_.truncate(fragments_.end());
   fragment_offsets_.truncate(fragments_.end());
   fragment_lengths_.truncate(fragments_.end());
@@ -71,9 +69,7 @@ void HeaderBatch::end_row() {
     set_is_dicom();
     set_error("the metadata of its batch is larger than 2 GiB");
   }
-  const std::size_t row = this->row();
   if (!has_meta_) json_.truncate(metas_.end());
-  for (Column& column : columns_) column.end_row(row);
 
   pixel_data_validity_.append(pixel_data_.has_value());
   if (pixel_data_) {
@@ -136,7 +132,7 @@ std::shared_ptr<const ArrowData> HeaderBatch::finish(std::shared_ptr<const Heade
 
   std::vector<std::shared_ptr<const ArrowData>> columns;
   columns.push_back(array(JsonTexts{rows.metas_, rows.json_}, "u", "meta"));
-  for (const Column& column : rows.columns_) columns.push_back(column.finish(batch));
+  for (auto& column : rows.columns_.finish()) columns.push_back(std::move(column));
   columns.push_back(array(StructRows{rows.pixel_data_validity_}, "+s", "pixel_data",
                           {array(rows.pixel_data_tags_, "u", "tag"), array(rows.pixel_data_offsets_, "l", "offset"),
                            array(rows.pixel_data_lengths_, "l", "length")}));

@@ -32,7 +32,7 @@ class HeaderBatch {
   std::size_t row_json_bytes() const { return json_.size() - metas_.end(); }
   void set_has_meta() { has_meta_ = true; }
 
-  Column& column(int number) { return columns_[static_cast<std::size_t>(number)]; }
+  TypedColumns& columns() { return columns_; }
   void set_pixel_data(std::uint32_t tag, std::uint64_t offset, std::optional<std::uint64_t> length);
   void add_fragment(std::optional<std::int32_t> frame, std::uint64_t offset, std::uint64_t length);
   void set_is_dicom() { is_dicom_ = true; }
@@ -59,7 +59,7 @@ class HeaderBatch {
 
   JsonBuffer json_;
   OffsetsBuilder metas_;
-  std::vector<Column> columns_;
+  TypedColumns columns_;
 
   Bitmap pixel_data_validity_;
   TextBuilder pixel_data_tags_;

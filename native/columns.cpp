@@ -1,11 +1,14 @@
 #include "columns.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <iterator>
-#include <optional>
+#include <limits>
 #include <stdexcept>
 #include <utility>
+#include <variant>
 
 #include "numbers.hpp"
 #include "text.hpp"
@@ -13,171 +16,55 @@
 namespace pixels {
 namespace {
 
-// A value of a numeric VR; integers of 64 bits lose nothing.
-struct Number {
-  bool is_float;
-  std::int64_t integer;
-  double real;
+constexpr std::size_t kUsualTextBytes = 1024;  // of one row
+
+// The arrays of one column, which own its buffers.
+struct ColumnArrays {
+  std::variant<TextBuilder, NumberBuilder<std::int32_t>, NumberBuilder<std::int64_t>, NumberBuilder<double>> values;
+  OffsetsBuilder lists;
 };
 
-Number read_number(Vr vr, const std::uint8_t* bytes, ByteOrder order) {
-  const auto integer = [](std::int64_t value) { return Number{false, value, static_cast<double>(value)}; };
-  const auto real = [](double value) { return Number{true, 0, value}; };
+const char* format_of(ColumnType type) {
+  switch (type) {
+    case ColumnType::text: return "u";
+    case ColumnType::date: return "tdD";
+    case ColumnType::int32: return "i";
+    case ColumnType::int64: return "l";
+    default: return "g";
+  }
+}
+
+bool fits(ColumnType type, std::int64_t value) {
+  if (type == ColumnType::int64) return true;
+  return value >= std::numeric_limits<std::int32_t>::min() && value <= std::numeric_limits<std::int32_t>::max();
+}
+
+// A value of a numeric VR; integers of 64 bits lose nothing.
+std::variant<std::int64_t, double> read_number(Vr vr, const std::uint8_t* bytes, ByteOrder order) {
+  const auto integer = [](auto value) { return static_cast<std::int64_t>(value); };
   switch (vr) {
     case Vr::US: return integer(order.u16(bytes));
     case Vr::SS: return integer(static_cast<std::int16_t>(order.u16(bytes)));
     case Vr::UL: return integer(order.u32(bytes));
     case Vr::SL: return integer(static_cast<std::int32_t>(order.u32(bytes)));
-    case Vr::SV: return integer(static_cast<std::int64_t>(order.u64(bytes)));
-    case Vr::FL: return real(order.f32(bytes));
-    case Vr::FD: return real(order.f64(bytes));
+    case Vr::SV: return integer(order.u64(bytes));
+    case Vr::FL: return static_cast<double>(order.f32(bytes));
+    case Vr::FD: return order.f64(bytes);
     default: break;
   }
   const std::uint64_t value = order.u64(bytes);  // UV
-  return value <= INT64_MAX ? integer(static_cast<std::int64_t>(value)) : real(static_cast<double>(value));
+  if (value <= INT64_MAX) return integer(value);
+  return static_cast<double>(value);
 }
 
 }  // namespace
 
-Column::Column(const ColumnSpec& spec) : spec_(&spec) {
-  if (spec.format == "u") {
-    type_ = Type::texts;
-  } else if (spec.format == "tdD") {
-    type_ = Type::days;
-  } else if (spec.format == "i") {
-    type_ = Type::integers32;
-  } else if (spec.format == "l") {
-    type_ = Type::integers64;
-  } else if (spec.format == "g") {
-    type_ = Type::reals;
-  } else {
-    throw std::invalid_argument("no column can be of the Arrow format " + spec.format);
+ColumnType column_type(std::string_view format) {
+  for (const ColumnType type :
+       {ColumnType::text, ColumnType::date, ColumnType::int32, ColumnType::int64, ColumnType::float64}) {
+    if (format == format_of(type)) return type;
   }
-}
-
-void Column::reserve(std::size_t rows) {
-  with_values(*this, [rows](auto& values) { values.reserve(rows); });
-  if (spec_->multiple) lists_.reserve(rows);
-}
-
-Fit Column::set_text(std::size_t row, Vr vr, std::string_view text) {
-  clear_row(row);
-  text = trim(text, Padding::around);
-  if (text.empty()) return Fit::whole;
-  bool more = true;
-  do {
-    std::string_view value = next_value(text, more);
-    if (vr == Vr::PN) value = value.substr(0, value.find('='));
-    value = trim(value, Padding::around);
-    if (value.empty()) {
-      append_null();
-    } else if (!append_text(value)) {
-      truncate(row);
-      return Fit::none;
-    }
-  } while (more && spec_->multiple);
-  return finish_row(!more);
-}
-
-Fit Column::set_numbers(std::size_t row, Vr vr, const std::uint8_t* bytes, std::size_t length, ByteOrder order) {
-  clear_row(row);
-  const std::size_t step = traits_of(vr).value_bytes;
-  const std::size_t count = length / step;
-  if (count == 0) return Fit::whole;
-  const std::size_t wanted = spec_->multiple ? count : 1;
-  for (std::size_t i = 0; i < wanted; ++i) {
-    if (append_number(vr, bytes + i * step, order)) continue;
-    truncate(row);
-    return Fit::none;
-  }
-  return finish_row(wanted == count);
-}
-
-Fit Column::finish_row(bool all) {
-  if (spec_->multiple) lists_.append(values(), true);
-  ++rows_;
-  return all ? Fit::whole : Fit::first_only;
-}
-
-bool Column::append_text(std::string_view value) {
-  switch (type_) {
-    case Type::texts: texts_.append(value); return true;
-    case Type::days: {
-      const std::optional<std::int32_t> days = parse_date(value);
-      if (days) integers32_.append(*days);
-      return days.has_value();
-    }
-    case Type::reals: {
-      Decimal decimal;
-      const std::optional<double> number = parse_decimal(value, decimal) ? to_double(decimal) : std::nullopt;
-      if (number) reals_.append(*number);
-      return number.has_value();
-    }
-    default: {
-      Decimal decimal;
-      const std::optional<std::int64_t> number = parse_decimal(value, decimal) ? to_integer(decimal) : std::nullopt;
-      return number && append_integer(*number);
-    }
-  }
-}
-
-bool Column::append_integer(std::int64_t value) {
-  if (type_ == Type::integers64) {
-    integers64_.append(value);
-    return true;
-  }
-  if (value < INT32_MIN || value > INT32_MAX) return false;
-  integers32_.append(static_cast<std::int32_t>(value));
-  return true;
-}
-
-bool Column::append_number(Vr vr, const std::uint8_t* bytes, ByteOrder order) {
-  const Number number = read_number(vr, bytes, order);
-  if (number.is_float && !std::isfinite(number.real)) return false;
-  if (type_ == Type::reals) {
-    reals_.append(number.real);
-    return true;
-  }
-  if (type_ == Type::texts) {
-    char digits[32];
-    const auto end = number.is_float ? std::to_chars(digits, std::end(digits), number.real)
-                                     : std::to_chars(digits, std::end(digits), number.integer);
-    texts_.append({digits, static_cast<std::size_t>(end.ptr - digits)});
-    return true;
-  }
-  return !number.is_float && type_ != Type::days && append_integer(number.integer);
-}
-
-void Column::append_null() {
-  with_values(*this, [](auto& values) { values.append_null(); });
-}
-
-void Column::append_null_row() {
-  if (spec_->multiple) {
-    lists_.append(values(), false);
-  } else {
-    append_null();
-  }
-  ++rows_;
-}
-
-std::size_t Column::values() const {
-  return with_values(*this, [](const auto& values) { return values.size(); });
-}
-
-void Column::truncate(std::size_t rows) {
-  rows_ = rows;
-  std::size_t kept = rows;
-  if (spec_->multiple) kept = lists_.size() > rows ? lists_.truncate(rows) : lists_.end();
-  if (values() != kept) with_values(*this, [kept](auto& values) { values.truncate(kept); });
-}
-
-std::shared_ptr<const ArrowData> Column::finish(std::shared_ptr<const void> owner) const {
-  const std::string name = spec_->multiple ? "item" : spec_->keyword;
-  const std::shared_ptr<const ArrowData> values =
-      with_values(*this, [&](const auto& builder) { return pixels::finish(builder, spec_->format, name, owner); });
-  if (!spec_->multiple) return values;
-  return pixels::finish(lists_, "+l", spec_->keyword, owner, {values});
+  throw std::invalid_argument("no column can be of the Arrow format " + std::string(format));
 }
 
 ColumnIndex::ColumnIndex(std::vector<ColumnSpec> specs) : specs_(std::move(specs)), slots_(kSlots, -1) {
@@ -187,6 +74,165 @@ ColumnIndex::ColumnIndex(std::vector<ColumnSpec> specs) : specs_(std::move(specs
     while (slots_[at] >= 0) at = (at + 1) % kSlots;
     slots_[at] = static_cast<std::int16_t>(i);
   }
+}
+
+TypedColumns::TypedColumns(const ColumnIndex& index, std::size_t rows)
+    : specs_(index.specs()), cells_(rows * specs_.size()), texts_(rows * kUsualTextBytes) {}
+
+void TypedColumns::clear_row(std::size_t row) {
+  std::fill_n(cells_.begin() + static_cast<std::ptrdiff_t>(row * specs_.size()), specs_.size(), Cell());
+}
+
+// Takes cells from `next_cell`, which tells by its argument whether there is another, and gives nothing for a value
+// that does not fit.
+template <typename NextCell>
+Fit TypedColumns::set(std::size_t row, int column, NextCell next_cell) {
+  const bool multiple = specs_[static_cast<std::size_t>(column)].multiple;
+  const std::size_t begin = list_cells_.size();
+  Cell& target = cell(row, column);
+  target = Cell();
+  bool more = true;
+  do {
+    const std::optional<Cell> next = next_cell(more);
+    if (!next) {
+      list_cells_.resize(begin);
+      return Fit::none;
+    }
+    if (!multiple) {
+      target = *next;
+      return more ? Fit::first_only : Fit::whole;
+    }
+    list_cells_.push_back(*next);
+  } while (more);
+  target = {std::uint64_t{begin} << 32 | (list_cells_.size() - begin), false};
+  return Fit::whole;
+}
+
+Fit TypedColumns::set_text(std::size_t row, int column, Vr vr, std::string_view text) {
+  text = trim(text, Padding::around);
+  if (text.empty()) {
+    cell(row, column) = Cell();
+    return Fit::whole;
+  }
+  const ColumnType type = specs_[static_cast<std::size_t>(column)].type;
+  return set(row, column, [&](bool& more) {
+    std::string_view value = next_value(text, more);
+    if (vr == Vr::PN) value = value.substr(0, value.find('='));
+    return make_cell(type, trim(value, Padding::around));
+  });
+}
+
+Fit TypedColumns::set_numbers(std::size_t row, int column, Vr vr, const std::uint8_t* bytes, std::size_t length,
+                              ByteOrder order) {
+  const std::size_t step = traits_of(vr).value_bytes;
+  if (length < step) {
+    cell(row, column) = Cell();
+    return Fit::whole;
+  }
+  const ColumnType type = specs_[static_cast<std::size_t>(column)].type;
+  return set(row, column, [&](bool& more) {
+    const std::uint8_t* value = bytes;
+    bytes += step;
+    length -= step;
+    more = length >= step;
+    return make_cell(type, vr, value, order);
+  });
+}
+
+std::optional<TypedColumns::Cell> TypedColumns::make_cell(ColumnType type, std::string_view text) {
+  if (text.empty()) return Cell();
+  if (type == ColumnType::text) return store_text(text);
+  if (type == ColumnType::date) {
+    const std::optional<std::int32_t> days = parse_date(text);
+    if (!days) return std::nullopt;
+    return Cell{static_cast<std::uint64_t>(*days), false};
+  }
+  Decimal decimal;
+  if (!parse_decimal(text, decimal)) return std::nullopt;
+  if (type == ColumnType::float64) {
+    const std::optional<double> number = to_double(decimal);
+    if (!number) return std::nullopt;
+    return Cell{std::bit_cast<std::uint64_t>(*number), false};
+  }
+  const std::optional<std::int64_t> number = to_integer(decimal);
+  if (!number || !fits(type, *number)) return std::nullopt;
+  return Cell{static_cast<std::uint64_t>(*number), false};
+}
+
+std::optional<TypedColumns::Cell> TypedColumns::make_cell(ColumnType type, Vr vr, const std::uint8_t* bytes,
+                                                          ByteOrder order) {
+  const std::variant<std::int64_t, double> number = read_number(vr, bytes, order);
+  const auto* integer = std::get_if<std::int64_t>(&number);
+  const double real = integer ? static_cast<double>(*integer) : std::get<double>(number);
+  if (!std::isfinite(real)) return std::nullopt;
+  switch (type) {
+    case ColumnType::text: {
+      char digits[32];
+      const auto end = integer ? std::to_chars(digits, std::end(digits), *integer)
+                               : std::to_chars(digits, std::end(digits), real);
+      return store_text({digits, static_cast<std::size_t>(end.ptr - digits)});
+    }
+    case ColumnType::float64: return Cell{std::bit_cast<std::uint64_t>(real), false};
+    case ColumnType::date: return std::nullopt;
+    default: break;
+  }
+  if (!integer || !fits(type, *integer)) return std::nullopt;
+  return Cell{static_cast<std::uint64_t>(*integer), false};
+}
+
+TypedColumns::Cell TypedColumns::store_text(std::string_view text) {
+  const std::size_t begin = texts_.size();
+  if (begin + text.size() > INT32_MAX) throw std::overflow_error("a batch with more than 2 GiB of text in its columns");
+  texts_.put(text);
+  return {std::uint64_t{begin} << 32 | text.size(), false};
+}
+
+std::vector<std::shared_ptr<const ArrowData>> TypedColumns::finish() const {
+  std::vector<std::shared_ptr<const ArrowData>> columns;
+  for (std::size_t column = 0; column < specs_.size(); ++column) columns.push_back(finish(column));
+  return columns;
+}
+
+std::shared_ptr<const ArrowData> TypedColumns::finish(std::size_t column) const {
+  const ColumnSpec& spec = specs_[column];
+  const std::size_t rows = specs_.empty() ? 0 : cells_.size() / specs_.size();
+  auto arrays = std::make_shared<ColumnArrays>();
+
+  // Appends all rows by `append`, which takes a cell that is not null.
+  const auto fill = [&](auto& values, auto append) {
+    values.reserve(rows);
+    const auto append_cell = [&](const Cell& cell) { cell.is_null ? values.append_null() : append(values, cell.bits); };
+    for (std::size_t row = 0; row < rows; ++row) {
+      const Cell& cell = cells_[row * specs_.size() + column];
+      if (!spec.multiple) {
+        append_cell(cell);
+        continue;
+      }
+      const std::size_t begin = cell.bits >> 32, end = begin + (cell.bits & 0xFFFFFFFF);
+      for (std::size_t i = begin; i < end; ++i) append_cell(list_cells_[i]);
+      arrays->lists.append(values.size(), !cell.is_null);
+    }
+    return pixels::finish(values, format_of(spec.type), spec.multiple ? "item" : spec.keyword, arrays);
+  };
+  const auto fill_numbers = [&]<typename Number>(Number) {
+    return fill(arrays->values.emplace<NumberBuilder<Number>>(), [](NumberBuilder<Number>& values, std::uint64_t bits) {
+      values.append(std::is_floating_point_v<Number> ? std::bit_cast<double>(bits) : static_cast<Number>(bits));
+    });
+  };
+
+  std::shared_ptr<const ArrowData> values;
+  switch (spec.type) {
+    case ColumnType::text:
+      values = fill(arrays->values.emplace<TextBuilder>(), [this](TextBuilder& texts, std::uint64_t bits) {
+        texts.append({texts_.data() + (bits >> 32), bits & 0xFFFFFFFF});
+      });
+      break;
+    case ColumnType::int64: values = fill_numbers(std::int64_t{}); break;
+    case ColumnType::float64: values = fill_numbers(double{}); break;
+    default: values = fill_numbers(std::int32_t{});
+  }
+  if (!spec.multiple) return values;
+  return pixels::finish(arrays->lists, "+l", spec.keyword, arrays, {values});
 }
 
 }  // namespace pixels

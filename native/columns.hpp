@@ -3,77 +3,29 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "arrow.hpp"
 #include "byte_order.hpp"
+#include "text_buffer.hpp"
 #include "vr.hpp"
 
 namespace pixels {
 
+enum class ColumnType : std::uint8_t { text, date, int32, int64, float64 };
+
 struct ColumnSpec {
   std::uint32_t tag;
   std::string keyword;
-  std::string format;  // of one value, as in the Arrow C data interface: u, tdD, i, l, g
-  bool multiple;       // a list of values
+  ColumnType type;
+  bool multiple;  // a list of values
 };
 
-// What became of a value that was offered to a column.
-enum class Fit { whole, first_only, none };
-
-// One typed column under construction. A row is set at most once, or set again; what is not set is null.
-class Column {
- public:
-  explicit Column(const ColumnSpec& spec);
-
-  void reserve(std::size_t rows);
-  Fit set_text(std::size_t row, Vr vr, std::string_view text);
-  Fit set_numbers(std::size_t row, Vr vr, const std::uint8_t* bytes, std::size_t length, ByteOrder order);
-  void clear_row(std::size_t row) {
-    if (rows_ > row) truncate(row);
-  }
-  void end_row(std::size_t row) {
-    if (rows_ == row) append_null_row();
-  }
-
-  // The finished array; `owner` keeps this column alive.
-  std::shared_ptr<const ArrowData> finish(std::shared_ptr<const void> owner) const;
-
- private:
-  enum class Type : std::uint8_t { texts, days, integers32, integers64, reals };
-
-  // Calls `call` with the builder of the values.
-  template <typename Self, typename Call>
-  static auto with_values(Self& self, Call call) {
-    switch (self.type_) {
-      case Type::texts: return call(self.texts_);
-      case Type::reals: return call(self.reals_);
-      case Type::integers64: return call(self.integers64_);
-      default: return call(self.integers32_);
-    }
-  }
-
-  bool append_text(std::string_view value);
-  bool append_integer(std::int64_t value);
-  bool append_number(Vr vr, const std::uint8_t* bytes, ByteOrder order);
-  void append_null();
-  void append_null_row();
-  Fit finish_row(bool all);
-  void truncate(std::size_t rows);
-  std::size_t values() const;
-
-  const ColumnSpec* spec_;
-  Type type_;
-  std::size_t rows_ = 0;
-  // The values, in the one of these that is of the column's type.
-  TextBuilder texts_;
-  NumberBuilder<std::int32_t> integers32_;  // days too
-  NumberBuilder<std::int64_t> integers64_;
-  NumberBuilder<double> reals_;
-  OffsetsBuilder lists_;  // of a column that holds several values a row
-};
+// The type that the Arrow C data interface writes as `format`.
+ColumnType column_type(std::string_view format);
 
 // Finds the column of a tag.
 class ColumnIndex {
@@ -97,6 +49,43 @@ class ColumnIndex {
 
   std::vector<ColumnSpec> specs_;
   std::vector<std::int16_t> slots_;
+};
+
+// What became of a value that was offered to a column.
+enum class Fit { whole, first_only, none };
+
+// The values of a batch's typed columns. They are collected row by row, in memory that lies together, and put into
+// Arrow arrays column by column at the end.
+class TypedColumns {
+ public:
+  TypedColumns(const ColumnIndex& index, std::size_t rows);
+
+  // Setting a value again replaces it.
+  Fit set_text(std::size_t row, int column, Vr vr, std::string_view text);
+  Fit set_numbers(std::size_t row, int column, Vr vr, const std::uint8_t* bytes, std::size_t length, ByteOrder order);
+  void clear_row(std::size_t row);
+
+  std::vector<std::shared_ptr<const ArrowData>> finish() const;
+
+ private:
+  // A number's bits; or where a text or a list lies: its beginning in the upper half, its length in the lower.
+  struct Cell {
+    std::uint64_t bits = 0;
+    bool is_null = true;
+  };
+
+  Cell& cell(std::size_t row, int column) { return cells_[row * specs_.size() + static_cast<std::size_t>(column)]; }
+  std::optional<Cell> make_cell(ColumnType type, std::string_view text);
+  Cell store_text(std::string_view text);
+  std::optional<Cell> make_cell(ColumnType type, Vr vr, const std::uint8_t* bytes, ByteOrder order);
+  template <typename MakeCell>
+  Fit set(std::size_t row, int column, MakeCell next_cell);
+  std::shared_ptr<const ArrowData> finish(std::size_t column) const;
+
+  const std::vector<ColumnSpec>& specs_;
+  std::vector<Cell> cells_;  // row by row
+  std::vector<Cell> list_cells_;
+  TextBuffer texts_;
 };
 
 }  // namespace pixels

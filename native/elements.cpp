@@ -25,6 +25,7 @@ bool ElementReader::read_unusual(const std::uint8_t* header, std::uint64_t end, 
   // Items and delimiters have no VR, and some writers switch to implicit VR on the way.
   if (implicit || element.tag >> 16 == 0xFFFE || !could_be_vr(header + 4)) {
     element.vr = Vr::none;
+    element.traits = &kNoTraits;
     element.length = order_.u32(header + 4);
     return true;
   }

@@ -29,7 +29,8 @@ std::string tag_text(std::uint32_t tag);
 
 struct Element {
   std::uint32_t tag = 0;
-  Vr vr = Vr::none;          // as encoded; none in implicit VR
+  Vr vr = Vr::none;  // as encoded; none in implicit VR
+  const VrTraits* traits = &kNoTraits;
   std::uint32_t length = 0;  // as encoded
   std::uint64_t value = 0;   // offset of the value
 
@@ -51,12 +52,12 @@ class ElementReader {
     element.tag = order_.tag(header);
     element.vr = vr_of(header[4], header[5]);
     element.value = position + 8;
-    const VrTraits& traits = traits_of(element.vr);
-    if (implicit || traits.kind == ValueKind::unknown || element.tag >> 16 == 0xFFFE) {
+    element.traits = &traits_of(element.vr);
+    if (implicit || element.traits->kind == ValueKind::unknown || element.tag >> 16 == 0xFFFE) {
       return read_unusual(header, end, implicit, element);
     }
     element.length = order_.u16(header + 6);
-    return !traits.long_length || read_long_length(end, element);
+    return !element.traits->long_length || read_long_length(end, element);
   }
 
   // Whether the data set at `position` is in implicit VR, judged by its first element as pydicom does.

@@ -49,7 +49,7 @@ auto calling_python(Call call) {
 // A Python object with `size` and `read(offset, length)`.
 class ReaderSource final : public Source {
  public:
-  ReaderSource(nb::handle reader, WindowBuffer* buffer) : Source(buffer, kLargestReaderWindow), reader_(reader) {
+  ReaderSource(nb::handle reader, SourceCache* cache) : Source(cache, kLargestReaderWindow), reader_(reader) {
     calling_python<SourceError>([&] {
       size_ = nb::cast<std::uint64_t>(reader_.attr("size"));
       sequential_ = nb::cast<bool>(nb::bool_(nb::getattr(reader_, "sequential", nb::bool_(false))));
@@ -119,19 +119,21 @@ Input make_input(nb::handle source) {
   if (nb::isinstance<nb::str>(source)) {
     const nb::object encoded = nb::steal(PyUnicode_EncodeFSDefault(source.ptr()));
     if (!encoded.is_valid()) throw nb::python_error();
-    return std::string(nb::cast<nb::bytes>(encoded).c_str());
+    return std::string(PyBytes_AS_STRING(encoded.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(encoded.ptr())));
   }
   if (nb::isinstance<nb::bytes>(source)) {
-    const auto bytes = nb::borrow<nb::bytes>(source);
-    return std::string_view(bytes.c_str(), bytes.size());
+    return std::string_view(PyBytes_AS_STRING(source.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(source.ptr())));
   }
   return source;
 }
 
-std::unique_ptr<Source> open(const Input& input, WindowBuffer* buffer) {
-  if (const auto* path = std::get_if<std::string>(&input)) return std::make_unique<FileSource>(path->c_str(), buffer);
+std::unique_ptr<Source> open(const Input& input, SourceCache* cache) {
+  if (const auto* path = std::get_if<std::string>(&input)) {
+    if (path->find('\0') != std::string::npos) throw SourceError("cannot be opened: a path cannot hold a NUL");
+    return std::make_unique<FileSource>(path->c_str(), cache);
+  }
   if (const auto* bytes = std::get_if<std::string_view>(&input)) return std::make_unique<MemorySource>(*bytes);
-  return std::make_unique<ReaderSource>(std::get<nb::handle>(input), buffer);
+  return std::make_unique<ReaderSource>(std::get<nb::handle>(input), cache);
 }
 
 // The rows as Python sees them: anything that speaks the Arrow C data interface takes them without a copy.
@@ -196,12 +198,13 @@ class HeaderReader {
     {
       nb::gil_scoped_release release;
       HeaderParser parser(dictionary_, index_, hooks_, *batch, bulk_threshold);
-      WindowBuffer buffer;
+      SourceCache cache;
       for (std::size_t row = 0; row < inputs.size(); ++row) {
         batch->begin_row();
         try {
-          const std::unique_ptr<Source> source = open(inputs[row], &buffer);
+          const std::unique_ptr<Source> source = open(inputs[row], &cache);
           const HeaderParser::Outcome outcome = parser.parse(*source);
+          cache.expect(parser.contiguous_bytes());
           if (outcome == HeaderParser::Outcome::doubtful) doubtful.push_back(row);
           if (outcome == HeaderParser::Outcome::not_dicom) unrecognized.emplace_back(row, head(*source));
         } catch (const SourceError& error) {
@@ -222,7 +225,7 @@ class HeaderReader {
  private:
   static std::vector<ColumnSpec> make_specs(const Columns& columns) {
     std::vector<ColumnSpec> specs;
-    for (const auto& [tag, keyword, format, multiple] : columns) specs.push_back({tag, keyword, format, multiple});
+    for (const auto& [tag, keyword, format, multiple] : columns) specs.push_back({tag, keyword, column_type(format), multiple});
     return specs;
   }
 

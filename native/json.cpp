@@ -1,11 +1,6 @@
 #include "json.hpp"
 
-#include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <new>
-
-#include "text.hpp"
 
 namespace pixels {
 namespace {
@@ -27,24 +22,8 @@ void write_base64(char* out, std::uint32_t bits) {
 
 }  // namespace
 
-JsonBuffer::JsonBuffer(std::size_t expected_bytes) : begin_(nullptr), out_(nullptr), limit_(nullptr) {
-  grow(expected_bytes);
-}
-
-JsonBuffer::~JsonBuffer() { std::free(begin_); }
-
-void JsonBuffer::grow(std::size_t bytes) {
-  const std::size_t written = size(), capacity = static_cast<std::size_t>(limit_ - begin_);
-  const std::size_t wanted = std::max(written + bytes, capacity * 2);
-  char* memory = static_cast<char*>(std::realloc(begin_, wanted + kSpare));
-  if (memory == nullptr) throw std::bad_alloc();
-  begin_ = memory;
-  out_ = memory + written;
-  limit_ = memory + wanted;
-}
-
 void JsonBuffer::string(std::string_view text) {
-  if (!needs_escape(classify(text))) return plain_string(text);
+  if (is_plain(text)) return plain_string(text);
   reserve(text.size() * 6 + 2);  // a control character becomes \u001F
   char* out = out_;
   *out++ = '"';

@@ -1,4 +1,4 @@
-// A growing buffer of JSON text; all rows of a batch share one.
+// JSON text; all rows of a batch share one buffer.
 #pragma once
 
 #include <array>
@@ -9,6 +9,7 @@
 #include <span>
 #include <string_view>
 
+#include "text_buffer.hpp"
 #include "vr.hpp"
 
 namespace pixels {
@@ -25,28 +26,9 @@ inline constexpr auto kHexPairs = [] {
 
 }  // namespace detail
 
-class JsonBuffer {
+class JsonBuffer : public TextBuffer {
  public:
-  explicit JsonBuffer(std::size_t expected_bytes);
-  ~JsonBuffer();
-  JsonBuffer(const JsonBuffer&) = delete;
-  JsonBuffer& operator=(const JsonBuffer&) = delete;
-
-  const char* data() const { return begin_; }
-  std::size_t size() const { return static_cast<std::size_t>(out_ - begin_); }
-  char back() const { return out_[-1]; }
-  std::string_view text(std::size_t from) const { return {begin_ + from, size() - from}; }
-  void truncate(std::size_t size) { out_ = begin_ + size; }
-
-  void put(char character) {
-    *out_++ = character;
-    restore_spare();
-  }
-
-  void put(std::string_view text) {
-    reserve(text.size());
-    append(text);
-  }
+  using TextBuffer::TextBuffer;
 
   template <typename Number>
   void number(Number value) {
@@ -73,10 +55,18 @@ class JsonBuffer {
     restore_spare();
   }
 
-  // Any UTF-8 text.
-  void string(std::string_view text);
+  // An attribute's only value, if it is plain ASCII that needs no escapes; else nothing is written.
+  bool plain_value(std::string_view text) {
+    if (!is_plain(text)) return false;
+    constexpr std::string_view kOpen = ",\"Value\":[\"", kClose = "\"]";
+    reserve(text.size() + kOpen.size() + kClose.size());
+    append(kOpen);
+    append(text);
+    append(kClose);
+    return true;
+  }
 
-  // A string that needs no escapes.
+  // A text that needs no escapes.
   void plain_string(std::string_view text) {
     reserve(text.size() + 2);
     *out_++ = '"';
@@ -84,60 +74,16 @@ class JsonBuffer {
     *out_++ = '"';
   }
 
-  // An attribute's only value, a string that needs no escapes.
-  void plain_value(std::string_view text) {
-    constexpr std::string_view kOpen = ",\"Value\":[\"", kClose = "\"]";
-    reserve(text.size() + kOpen.size() + kClose.size());
-    append(kOpen);
-    append(text);
-    append(kClose);
-  }
+  // Any UTF-8 text.
+  void string(std::string_view text);
 
   // Bytes in base64 without padding in between: all pieces of a value but the last must be a multiple of three long.
   void base64(std::span<const std::uint8_t> bytes);
 
  private:
-  // So many bytes beyond what is written are always there, so that short writers need not ask for them.
-  static constexpr std::ptrdiff_t kSpare = 64;
-
-  void reserve(std::size_t bytes) {
-    if (static_cast<std::size_t>(limit_ - out_) < bytes) [[unlikely]] grow(bytes);
-  }
-  void restore_spare() {
-    if (out_ > limit_) [[unlikely]] grow(0);
-  }
-  void grow(std::size_t bytes);
-
   static void write_hex(char* out, std::uint32_t number) {
     for (int i = 0; i < 4; ++i) std::memcpy(out + 2 * i, detail::kHexPairs[number >> (24 - 8 * i) & 255].data(), 2);
   }
-
-  // Most texts are short: two moves that may overlap do what a call of memcpy would.
-  void append(std::string_view text) {
-    const char* from = text.data();
-    const std::size_t size = text.size();
-    if (size >= 16) {
-      std::memcpy(out_, from, size);
-    } else if (size >= 8) {
-      move_twice<8>(from, size);
-    } else if (size >= 4) {
-      move_twice<4>(from, size);
-    } else if (size > 0) {
-      out_[0] = from[0];
-      out_[size / 2] = from[size / 2];
-      out_[size - 1] = from[size - 1];
-    }
-    out_ += size;
-  }
-  template <std::size_t bytes>
-  void move_twice(const char* from, std::size_t size) {
-    std::memcpy(out_, from, bytes);
-    std::memcpy(out_ + size - bytes, from + size - bytes, bytes);
-  }
-
-  char* begin_;
-  char* out_;
-  char* limit_;  // kSpare bytes before the end of the memory
 };
 
 }  // namespace pixels

@@ -39,14 +39,13 @@ bool parse_decimal(std::string_view text, Decimal& decimal) {
     return *at++ == '-';
   };
 
-  decimal = {};
   decimal.negative = take_sign();
   decimal.integer = take_digits();
   const bool has_point = at != end && *at == '.';
-  if (has_point) {
-    ++at;
-    decimal.fraction = take_digits();
-  }
+  at += has_point;
+  decimal.fraction = has_point ? take_digits() : std::string_view();
+  decimal.exponent = 0;
+  decimal.has_exponent = false;
   if (decimal.integer.empty() && decimal.fraction.empty()) return false;
   const bool has_leading_zero = decimal.integer.size() > 1 && decimal.integer.front() == '0';
   decimal.is_json = text.front() != '+' && !decimal.integer.empty() && !has_leading_zero &&

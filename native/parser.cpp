@@ -41,6 +41,38 @@ bool is_notable(std::uint32_t tag) {
   return group == 0x0028 || group == 0x0002 || tag == 0x00080005 || tag == 0x54001004 || is_private_creator(tag);
 }
 
+constexpr std::size_t kKeyBytes = 10;  // of an attribute in JSON, "GGGGEEEE"
+
+std::uint32_t parse_tag(std::string_view key) {
+  return static_cast<std::uint32_t>(std::stoul(std::string(key.substr(1, 8)), nullptr, 16));
+}
+
+// Takes the inside of a JSON object apart at its own commas, not those of inner objects, arrays and strings.
+std::vector<std::string_view> split_attributes(std::string_view object) {
+  std::vector<std::string_view> attributes;
+  std::size_t begin = 0;
+  int depth = 0;
+  bool in_string = false;
+  for (std::size_t at = 0; at < object.size(); ++at) {
+    const char character = object[at];
+    if (in_string) {
+      if (character == '\\') ++at;
+      if (character == '"') in_string = false;
+    } else if (character == '"') {
+      in_string = true;
+    } else if (character == '{' || character == '[') {
+      ++depth;
+    } else if (character == '}' || character == ']') {
+      --depth;
+    } else if (character == ',' && depth == 0) {
+      attributes.push_back(object.substr(begin, at - begin));
+      begin = at + 1;
+    }
+  }
+  attributes.push_back(object.substr(begin));
+  return attributes;
+}
+
 std::string vr_name(Vr vr) {
   const auto letters = static_cast<std::uint16_t>(vr);
   if (vr == Vr::none) return {};
@@ -72,20 +104,19 @@ void HeaderParser::read_object(Source& object, std::uint64_t first_element) {
   seen_pixel_representations_.clear();
   transfer_syntax_.clear();
   facts_ = {};
-  attributes_.clear();
   private_blocks_.clear();
   json_begin_ = json_.size();
+  contiguous_bytes_ = 0;
   batch_.set_is_dicom();
   batch_.set_has_meta();
 
   ElementReader reader(object, ByteOrder());
   reader_ = &reader;
-  JsonObject json_object{.first = 0};
   Scope root{};
-  root.object = &json_object;
   root.charset = &default_charset();
   const Bounds bounds{object.size(), true};
-  json_.put('{');
+  JsonObject json_object = begin_object();
+  root.object = &json_object;
   root.implicit = reader.looks_implicit(first_element, bounds.end, false);
   std::uint64_t position = read_elements(root, first_element, kNoEnd, bounds, 0x0002);
   if (!stopped_) {
@@ -97,7 +128,7 @@ void HeaderParser::read_object(Source& object, std::uint64_t first_element) {
   } catch (const HookError& error) {
     batch_.set_error(error.what());
   }
-  if (attributes_.empty() && !stopped_) batch_.set_error("truncated: holds no data element");
+  if (json_.back() == '{' && !stopped_) batch_.set_error("truncated: holds no data element");
   end_object(root);
 }
 
@@ -150,7 +181,7 @@ std::uint64_t HeaderParser::read_elements(Scope& scope, std::uint64_t position, 
       return bounds.end;
     }
     if (only_group != kUnknown && static_cast<int>(element.tag >> 16) != only_group) return position;
-    const VrTraits& traits = traits_of(element.vr);
+    const VrTraits& traits = *element.traits;
     if (traits.is_simple() && element.length <= bounds.end - element.value) {  // as most elements are
       read_value(scope, element.tag, traits, element.value, element.length);
       position = element.value + element.length;
@@ -161,6 +192,7 @@ std::uint64_t HeaderParser::read_elements(Scope& scope, std::uint64_t position, 
       return element.value;
     }
     if (is_pixel_data(element.tag) && scope.parent == nullptr) {
+      leave_out(element.value);
       PixelDataLocator locator(*reader_, facts_, batch_);
       locator.locate(element);
       for (const std::string& problem : locator.problems()) report(scope, element.tag, element.vr, problem);
@@ -257,7 +289,7 @@ std::uint64_t HeaderParser::read_sequence(Scope& scope, const Element& element, 
 
 std::uint64_t HeaderParser::read_item(Scope& parent, std::uint32_t sequence, std::size_t number,
                                       std::uint64_t position, std::uint32_t length, Bounds bounds) {
-  JsonObject json_object{.first = attributes_.size()};
+  JsonObject json_object = begin_object();
   Scope scope{};
   scope.parent = &parent;
   scope.sequence = sequence;
@@ -272,7 +304,6 @@ std::uint64_t HeaderParser::read_item(Scope& parent, std::uint32_t sequence, std
     const auto known = known_pixel_representations_.find(position);
     if (known != known_pixel_representations_.end()) scope.pixel_representation = known->second;
   }
-  json_.put('{');
   ++depth_;
   const std::uint64_t end = length == kUndefinedLength ? kNoEnd : position + length;
   position = read_elements(scope, position, end, bounds);
@@ -341,6 +372,7 @@ void HeaderParser::read_binary(const Scope& scope, std::uint32_t tag, Vr vr, std
   const bool too_long = length > kLongestDocument / 2;
   if (too_long || (bulk_threshold_ && length > *bulk_threshold_)) {
     if (!bulk_threshold_) report(scope, tag, vr, "is too long to be inline");
+    leave_out(offset);
     json_.put(",\"BulkDataURI\":\"bulkdata/");
     json_.put(path(scope, tag));
     json_.put('"');
@@ -364,7 +396,8 @@ inline const char* HeaderParser::write_value(Scope& scope, std::uint32_t tag, co
   if (traits.kind == ValueKind::number) {
     const char* problem = write_numbers(json_, tag, vr, bytes, length, reader_->order());
     if (column >= 0 && problem == nullptr) {
-      fill_column(scope, tag, batch_.column(column).set_numbers(batch_.row(), vr, bytes, length, reader_->order()));
+      fill_column(scope, tag,
+                  batch_.columns().set_numbers(batch_.row(), column, vr, bytes, length, reader_->order()));
     }
     return problem;
   }
@@ -375,21 +408,25 @@ inline const char* HeaderParser::write_value(Scope& scope, std::uint32_t tag, co
   } else if (traits.kind == ValueKind::integer) {
     problem = write_integers(json_, text);
   } else {
-    unsigned text_traits = classify(text);
-    try {
-      const bool is_plain = text_traits == 0 && scope.charset->kind != Charset::Kind::other;
-      if (!is_plain) text = decode(scope, tag, vr, text, text_traits);
-    } catch (const HookError&) {
-      return "cannot be decoded in its character set";
-    }
-    if (traits.kind == ValueKind::person_name) {
-      write_person_names(json_, text);
-    } else {
-      write_text(json_, vr, text, text_traits);
+    // Plain ASCII is the same in all character sets but those that nobody should use.
+    const bool may_be_plain = traits.kind == ValueKind::text && scope.charset->kind != Charset::Kind::other;
+    if (!may_be_plain || !write_plain_text(json_, vr, text)) {
+      unsigned text_traits = classify(text);
+      try {
+        const bool is_ascii = (text_traits & (kHasHighBytes | kHasControls)) == 0 && may_be_plain;
+        if (!is_ascii) text = decode(scope, tag, vr, text, text_traits);
+      } catch (const HookError&) {
+        return "cannot be decoded in its character set";
+      }
+      if (traits.kind == ValueKind::person_name) {
+        write_person_names(json_, text);
+      } else {
+        write_text(json_, vr, text, text_traits);
+      }
     }
   }
   if (column >= 0) {
-    const Fit fit = batch_.column(column).set_text(batch_.row(), vr, text);
+    const Fit fit = batch_.columns().set_text(batch_.row(), column, vr, text);
     if (problem == nullptr) fill_column(scope, tag, fit);
   }
   return problem;
@@ -536,44 +573,38 @@ int HeaderParser::pixel_representation(Scope& scope) {
 
 // --- JSON objects ---
 
+HeaderParser::JsonObject HeaderParser::begin_object() {
+  json_.put('{');
+  return {.begin = json_.size()};
+}
+
 inline void HeaderParser::begin_attribute(Scope& scope, std::uint32_t tag, Vr vr) {
   JsonObject& object = *scope.object;
   object.in_order &= tag > object.last_tag;
   object.last_tag = tag;
   if (json_.back() != '{') json_.put(',');
-  attributes_.push_back({tag, json_.size()});
   json_.attribute(tag, vr);
 }
 
 void HeaderParser::end_object(const Scope& scope) {
   if (!scope.object->in_order) sort_attributes(scope);
-  attributes_.resize(scope.object->first);
   json_.put('}');
 }
 
 void HeaderParser::sort_attributes(const Scope& scope) {
-  struct Piece {
-    std::uint32_t tag;
-    std::string_view text;
-  };
-  const auto first = attributes_.begin() + static_cast<std::ptrdiff_t>(scope.object->first);
-  const std::size_t begin = first->begin;
-  const std::string copy(json_.text(begin));
-  std::vector<Piece> pieces;
-  for (auto attribute = first; attribute != attributes_.end(); ++attribute) {
-    const bool is_last = attribute + 1 == attributes_.end();
-    const std::size_t from = attribute->begin - begin, to = is_last ? copy.size() : (attribute + 1)->begin - 1 - begin;
-    pieces.push_back({attribute->tag, std::string_view(copy).substr(from, to - from)});
-  }
-  std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& one, const Piece& other) { return one.tag < other.tag; });
-  json_.truncate(begin);
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    if (i + 1 < pieces.size() && pieces[i + 1].tag == pieces[i].tag) {
-      report(scope, pieces[i].tag, Vr::none, "occurs more than once; the last one is kept");
+  const std::string unsorted(json_.text(scope.object->begin));
+  std::vector<std::string_view> attributes = split_attributes(unsorted);
+  const auto key = [](std::string_view attribute) { return attribute.substr(0, kKeyBytes); };
+  std::stable_sort(attributes.begin(), attributes.end(),
+                   [&key](std::string_view one, std::string_view other) { return key(one) < key(other); });
+  json_.truncate(scope.object->begin);
+  for (std::size_t i = 0; i < attributes.size(); ++i) {
+    if (i + 1 < attributes.size() && key(attributes[i + 1]) == key(attributes[i])) {
+      report(scope, parse_tag(key(attributes[i])), Vr::none, "occurs more than once; the last one is kept");
       continue;
     }
-    if (json_.size() > begin) json_.put(',');
-    json_.put(pieces[i].text);
+    if (json_.back() != '{') json_.put(',');
+    json_.put(attributes[i]);
   }
 }
 

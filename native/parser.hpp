@@ -35,6 +35,9 @@ class HeaderParser {
   // Fills the batch's current row. Throws SourceError if the object cannot be read.
   Outcome parse(Source& object);
 
+  // How far the last object had to be read until something was left out.
+  std::uint64_t contiguous_bytes() const { return contiguous_bytes_; }
+
  private:
   // How far values may reach, and whether that is only because the object is cut off there.
   struct Bounds {
@@ -42,15 +45,11 @@ class HeaderParser {
     bool cut_off;
   };
 
-  // A JSON object under construction: its attributes, and whether they come in order.
+  // A JSON object under construction.
   struct JsonObject {
-    std::size_t first;  // in attributes_
+    std::size_t begin;  // in the text, after the brace
     std::uint32_t last_tag = 0;
     bool in_order = true;
-  };
-  struct Attribute {
-    std::uint32_t tag;
-    std::size_t begin;  // in the text
   };
 
   // A data set: the object's own, or that of a sequence item.
@@ -94,6 +93,7 @@ class HeaderParser {
   void read_value(Scope& scope, std::uint32_t tag, const VrTraits& traits, std::uint64_t offset, std::uint64_t length);
   const char* write_value(Scope& scope, std::uint32_t tag, const VrTraits& traits, const std::uint8_t* bytes,
                           std::size_t length);
+  void leave_out(std::uint64_t offset) { contiguous_bytes_ = contiguous_bytes_ == 0 ? offset : contiguous_bytes_; }
   void read_binary(const Scope& scope, std::uint32_t tag, Vr vr, std::uint64_t offset, std::uint64_t length);
   void fill_column(const Scope& scope, std::uint32_t tag, Fit fit);
   std::string_view decode(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view text, unsigned& traits);
@@ -108,6 +108,7 @@ class HeaderParser {
   int pixel_representation(Scope& scope);
 
   // JSON objects.
+  JsonObject begin_object();
   void begin_attribute(Scope& scope, std::uint32_t tag, Vr vr);
   void end_object(const Scope& scope);
   void sort_attributes(const Scope& scope);
@@ -125,12 +126,12 @@ class HeaderParser {
   std::optional<std::uint64_t> bulk_threshold_;
 
   std::unordered_map<std::string, Charset> charsets_;
-  std::vector<Attribute> attributes_;
   std::vector<PrivateBlock> private_blocks_;
   std::string decoded_;
 
   // Of the object that is being read.
   std::size_t json_begin_ = 0;
+  std::uint64_t contiguous_bytes_ = 0;
   ElementReader* reader_ = nullptr;
   bool stopped_ = false;
   bool doubtful_ = false;

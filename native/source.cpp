@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,9 +12,8 @@
 namespace pixels {
 namespace {
 
-// Most headers fit into the first read. Reading on doubles the window; after a jump, little more is wanted.
-constexpr std::size_t kFirstWindow = 16 * 1024;
-constexpr std::size_t kWindowAfterJump = 4 * 1024;
+// Reading on doubles the window; after a jump, little more is wanted.
+constexpr std::size_t kSmallestWindow = 4 * 1024;
 constexpr std::size_t kLargestFileWindow = 64 * 1024;
 
 [[noreturn]] void fail(const char* what) {
@@ -22,16 +22,49 @@ constexpr std::size_t kLargestFileWindow = 64 * 1024;
 
 }  // namespace
 
+SourceCache::~SourceCache() {
+  if (folder_ >= 0) close(folder_);
+}
+
+int SourceCache::open_file(const char* path) {
+  // Without O_NONBLOCK, opening a named pipe would wait for a writer.
+  constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+  const char* slash = std::strrchr(path, '/');
+  if (slash == nullptr) return open(path, kFlags);
+  const std::string_view folder(path, static_cast<std::size_t>(slash - path) + 1);
+  if (folder != folder_path_) open_folder(folder);
+  return folder_ < 0 ? open(path, kFlags) : openat(folder_, slash + 1, kFlags);
+}
+
+void SourceCache::open_folder(std::string_view path) {
+#ifdef O_PATH
+  constexpr int kFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+#else
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+#endif
+  if (folder_ >= 0) close(folder_);
+  folder_path_ = path;
+  folder_ = open(folder_path_.c_str(), kFlags);
+}
+
+void SourceCache::expect(std::uint64_t header_bytes) {
+  if (header_bytes == 0) return;
+  const auto pages = (header_bytes + kSmallestWindow) / kSmallestWindow;  // and some bytes more
+  first_window_ = static_cast<std::size_t>(std::min<std::uint64_t>(pages * kSmallestWindow, kLargestFileWindow));
+}
+
 void Source::move_window(std::uint64_t offset, std::size_t length) {
   if (offset > size_ || length > size_ - offset) throw SourceError("read beyond the end");
   const bool is_first = end_ == 0, reading_on = offset >= begin_ && offset <= end_;
-  window_bytes_ = is_first ? kFirstWindow : reading_on ? std::min(window_bytes_ * 2, largest_window_) : kWindowAfterJump;
+  window_bytes_ = is_first     ? cache_->first_window()
+                  : reading_on ? std::min(window_bytes_ * 2, largest_window_)
+                               : kSmallestWindow;
   const auto bytes =
       static_cast<std::size_t>(std::min<std::uint64_t>(std::max(length, window_bytes_), size_ - offset));
-  if (buffer_->size() < bytes) buffer_->resize(std::max(bytes, largest_window_));
   begin_ = end_ = 0;  // nothing is in view if the read fails
-  read(offset, buffer_->data(), bytes);
-  data_ = buffer_->data();
+  std::uint8_t* memory = cache_->reserve(std::max(bytes, largest_window_));
+  read(offset, memory, bytes);
+  data_ = memory;
   begin_ = offset;
   end_ = offset + bytes;
 }
@@ -45,9 +78,8 @@ void Source::copy(std::uint64_t offset, std::uint8_t* out, std::size_t length) {
   }
 }
 
-FileSource::FileSource(const char* path, WindowBuffer* buffer) : Source(buffer, kLargestFileWindow) {
-  // Without O_NONBLOCK, opening a named pipe would wait for a writer.
-  descriptor_ = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+FileSource::FileSource(const char* path, SourceCache* cache) : Source(cache, kLargestFileWindow) {
+  descriptor_ = cache->open_file(path);
   if (descriptor_ < 0) fail("cannot be opened");
   struct stat status;
   if (fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -55,24 +87,35 @@ FileSource::FileSource(const char* path, WindowBuffer* buffer) : Source(buffer, 
     throw SourceError("is not a regular file");
   }
   size_ = static_cast<std::uint64_t>(status.st_size);
-#ifdef POSIX_FADV_RANDOM
-  // Reading ahead would fetch pixels that nobody asked for.
-  if (size_ > kFirstWindow) posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM);
-#endif
 }
 
 FileSource::~FileSource() { close(descriptor_); }
 
 void FileSource::read(std::uint64_t offset, std::uint8_t* out, std::size_t length) {
-  while (length > 0) {
-    const ssize_t got = pread(descriptor_, out, length, static_cast<off_t>(offset));
+  for (std::size_t done = read_cached(offset, out, length); done < length;) {
+#ifdef POSIX_FADV_RANDOM
+    // Reading ahead would fetch pixels that nobody asked for.
+    if (!is_random_) posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM);
+    is_random_ = true;
+#endif
+    const ssize_t got = pread(descriptor_, out + done, length - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail("cannot be read");
     if (got == 0) throw SourceError("became shorter while it was read");
-    out += got;
-    offset += static_cast<std::uint64_t>(got);
-    length -= static_cast<std::size_t>(got);
+    done += static_cast<std::size_t>(got);
   }
+}
+
+std::size_t FileSource::read_cached(std::uint64_t offset, std::uint8_t* out, std::size_t length) {
+#ifdef RWF_NOWAIT
+  if (is_random_) return 0;
+  const iovec piece{out, length};
+  const ssize_t got = preadv2(descriptor_, &piece, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+  return got < 0 ? 0 : static_cast<std::size_t>(got);
+#else
+  static_cast<void>(offset), static_cast<void>(out), static_cast<void>(length);
+  return 0;
+#endif
 }
 
 void MemorySource::read(std::uint64_t, std::uint8_t*, std::size_t) { throw SourceError("read beyond the end"); }

@@ -15,8 +15,36 @@ class SourceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Memory for windows, kept from one object to the next.
-using WindowBuffer = std::vector<std::uint8_t>;
+// What is kept from one object to the next: memory, how much to read first, and the folder of the last file.
+class SourceCache {
+ public:
+  SourceCache() = default;
+  ~SourceCache();
+  SourceCache(const SourceCache&) = delete;
+  SourceCache& operator=(const SourceCache&) = delete;
+
+  std::uint8_t* reserve(std::size_t bytes) {
+    if (memory_.size() < bytes) memory_.resize(bytes);
+    return memory_.data();
+  }
+
+  std::size_t first_window() const { return first_window_; }
+
+  // Objects tend to lie next to others like them: what one header needed, the next will need.
+  void expect(std::uint64_t header_bytes);
+
+  // Opens a file relative to its folder, which is quicker than going down the whole path each time. Returns what
+  // `open` returns.
+  int open_file(const char* path);
+
+ private:
+  void open_folder(std::string_view path);
+
+  std::vector<std::uint8_t> memory_;
+  std::size_t first_window_ = 16 * 1024;
+  std::string folder_path_;
+  int folder_ = -1;
+};
 
 class Source {
  public:
@@ -39,7 +67,7 @@ class Source {
   void copy(std::uint64_t offset, std::uint8_t* out, std::size_t length);
 
  protected:
-  Source(WindowBuffer* buffer, std::size_t largest_window) : buffer_(buffer), largest_window_(largest_window) {}
+  Source(SourceCache* cache, std::size_t largest_window) : cache_(cache), largest_window_(largest_window) {}
 
   // Fills `out` whole, or throws SourceError.
   virtual void read(std::uint64_t offset, std::uint8_t* out, std::size_t length) = 0;
@@ -55,7 +83,7 @@ class Source {
  private:
   void move_window(std::uint64_t offset, std::size_t length);
 
-  WindowBuffer* buffer_;
+  SourceCache* cache_;
   std::size_t largest_window_;
   std::size_t window_bytes_ = 0;
   const std::uint8_t* data_ = nullptr;
@@ -66,14 +94,18 @@ class Source {
 // A local file.
 class FileSource final : public Source {
  public:
-  FileSource(const char* path, WindowBuffer* buffer);
+  FileSource(const char* path, SourceCache* cache);
   ~FileSource() override;
 
  protected:
   void read(std::uint64_t offset, std::uint8_t* out, std::size_t length) override;
 
  private:
+  // Bytes that the system has in memory; the number may be smaller than asked for, or 0.
+  std::size_t read_cached(std::uint64_t offset, std::uint8_t* out, std::size_t length);
+
   int descriptor_;
+  bool is_random_ = false;
 };
 
 // Bytes in memory, which the caller keeps.

@@ -18,7 +18,8 @@ void append_utf8(std::string& out, unsigned code_point) {
 
 }  // namespace
 
-unsigned detail::classify_special(std::string_view text) {
+unsigned classify(std::string_view text) {
+  using namespace detail;
   // A high bit is set if there is such a byte at or below its place; bytes from 0x80 up never count.
   const auto below = [](std::uint64_t word, std::uint8_t limit) { return (word - kOnes * limit) & ~word & kHighBits; };
   const auto equal = [&below](std::uint64_t word, std::uint8_t byte) { return below(word ^ kOnes * byte, 1); };

@@ -32,7 +32,8 @@ void for_each_word(std::string_view text, Look look) {
     return word;
   };
   if (size >= 8) {
-    for (std::size_t at = 0; at + 8 < size; at += 8) look(load(at, std::uint64_t{}));
+    look(load(0, std::uint64_t{}));
+    for (std::size_t at = 8; at + 8 < size; at += 8) look(load(at, std::uint64_t{}));
     look(load(size - 8, std::uint64_t{}));
   } else if (size >= 4) {
     look(std::uint64_t{load(0, std::uint32_t{})} << 32 | load(size - 4, std::uint32_t{}));
@@ -47,18 +48,16 @@ inline std::uint64_t special_bits(std::uint64_t word) {
   return (word | (word - kOnes * ' ') | ((word ^ kOnes * '"') - kOnes) | ((word ^ kOnes * '\\') - kOnes)) & kHighBits;
 }
 
-unsigned classify_special(std::string_view text);
-
 }  // namespace detail
 
-// Most texts are plain, which is quick to tell.
-inline unsigned classify(std::string_view text) {
+// Whether a text has none of the traits, as most have none.
+inline bool is_plain(std::string_view text) {
   std::uint64_t special = 0;
   detail::for_each_word(text, [&special](std::uint64_t word) { special |= detail::special_bits(word); });
-  return special == 0 ? 0 : detail::classify_special(text);
+  return special == 0;
 }
 
-inline bool needs_escape(unsigned traits) { return (traits & (kHasControls | kHasQuotes | kHasBackslashes)) != 0; }
+unsigned classify(std::string_view text);
 
 // Which characters are padding.
 enum class Padding : std::uint8_t {

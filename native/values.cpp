@@ -62,15 +62,23 @@ bool is_lut_descriptor(std::uint32_t tag) {
 
 }  // namespace
 
+bool write_plain_text(JsonBuffer& json, Vr vr, std::string_view text) {
+  const TextRules rules = rules_of(vr);
+  text = trim(trim(text, rules.whole), rules.each);
+  return text.empty() || json.plain_value(text);
+}
+
 void write_text(JsonBuffer& json, Vr vr, std::string_view text, unsigned traits) {
   const TextRules rules = rules_of(vr);
   text = trim(text, rules.whole);
-  if (rules.multiple && (traits & kHasBackslashes) != 0 && text.find('\\') != std::string_view::npos) {
-    return write_values(json, text, rules.each, [&json](std::string_view value) { json.string(value); });
+  if (rules.multiple && (traits & kHasBackslashes) != 0) {
+    const bool needs_escape = (traits & (kHasControls | kHasQuotes)) != 0;
+    return write_values(json, text, rules.each, [&json, needs_escape](std::string_view value) {
+      needs_escape ? json.string(value) : json.plain_string(value);
+    });
   }
   text = trim(text, rules.each);
   if (text.empty()) return;
-  if (!needs_escape(traits)) return json.plain_value(text);
   json.put(kOpenValue);
   json.string(text);
   json.put(']');

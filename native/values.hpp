@@ -13,7 +13,9 @@ namespace pixels {
 // Each writer appends `,"Value":[...]`, or nothing for an empty value, and returns what was wrong, or nullptr.
 // A value that cannot be written is left out as a whole.
 
-// Text of any VR but PN, in UTF-8; `traits` are those of the text.
+// Text of any VR but PN, in UTF-8. The first does nothing and returns false unless it is one plain value;
+// the second wants to know the text's traits.
+bool write_plain_text(JsonBuffer& json, Vr vr, std::string_view text);
 void write_text(JsonBuffer& json, Vr vr, std::string_view text, unsigned traits);
 void write_person_names(JsonBuffer& json, std::string_view text);
 const char* write_decimals(JsonBuffer& json, std::string_view text);

@@ -66,14 +66,15 @@ constexpr std::array<VrTraits, 1024> make_vr_table() {
 }
 
 inline constexpr std::array<VrTraits, 1024> kVrTable = make_vr_table();
-inline constexpr VrTraits kUnknownVr{};
 
 }  // namespace detail
+
+inline constexpr VrTraits kNoTraits{};
 
 // Traits of a VR; of kind `unknown` for anything else than the VRs of the standard.
 inline const VrTraits& traits_of(Vr vr) {
   const VrTraits& traits = detail::kVrTable[detail::vr_index(vr)];
-  return traits.vr == vr ? traits : detail::kUnknownVr;
+  return traits.vr == vr ? traits : kNoTraits;
 }
 
 }  // namespace pixels
