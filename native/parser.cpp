@@ -119,7 +119,7 @@ void HeaderParser::read_object(Source& object, std::uint64_t first_element) {
   root.object = &json_object;
   root.implicit = reader.looks_implicit(first_element, bounds.end, false);
   std::uint64_t position = read_elements(root, first_element, kNoEnd, bounds, 0x0002);
-  if (!stopped_) {
+  if (!stopped_ && transfer_syntax_ != kDeflated) {  // deflated bytes are no elements yet
     root.implicit = true;
     position = read_elements(root, position, kNoEnd, bounds, 0x0000);  // a command set (PS3.7 6.3)
   }
