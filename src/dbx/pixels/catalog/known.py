@@ -10,10 +10,8 @@ import pyarrow as pa
 
 from dbx.pixels.table.duck import connect
 from dbx.pixels.table.objects import ObjectTable
+from dbx.pixels.table.prefixes import outermost
 from dbx.pixels.table.schema import KNOWN_SCHEMA
-
-#: Strips `zip://member::`, also of an archive in an archive, and leaves the archive that the listing sees.
-_OUTERMOST_ARCHIVE = r"regexp_replace(original_path, '^(zip://([^:]|:[^:])*::)+', '')"
 
 
 class Known:
@@ -36,7 +34,7 @@ class Known:
             self._connection = connect()
             self._connection.register("rows", rows.append_column("row", pa.array(np.arange(rows.num_rows))))
             self._connection.execute(
-                f"CREATE TEMP TABLE known AS SELECT path, row, {_OUTERMOST_ARCHIVE} AS archive,"
+                f"CREATE TEMP TABLE known AS SELECT path, row, {outermost('original_path')} AS archive,"
                 " archive <> path AS is_member FROM rows"
             )
             self._connection.unregister("rows")
