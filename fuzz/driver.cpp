@@ -22,13 +22,14 @@ namespace {
 
 using namespace pixels;
 
-// Rare character sets as Latin-1; deflated data sets as if they were not.
+// Rare character sets as Latin-1, deflated data sets as if they were not.
 class PlainHooks final : public Hooks {
  public:
   Charset charset(std::string_view specific_character_set) override {
     Charset charset = default_charset();
     if (specific_character_set == "ISO_IR 192") charset.kind = Charset::Kind::utf8;
     if (specific_character_set == "GB18030") charset.kind = Charset::Kind::multi_byte;
+    if (specific_character_set.starts_with('\\')) charset.kind = Charset::Kind::other;
     return charset;
   }
   std::string decode(std::string_view text, const Charset&) override {
@@ -44,10 +45,8 @@ struct Tables {
   std::vector<ColumnSpec> columns;
 };
 
+// Two letters; in lower case, as in the core, for those that are open until other attributes are known.
 Vr vr_named(const std::string& name) {
-  if (name == "us_or_ss") return Vr::us_or_ss;
-  if (name == "us_or_ow") return Vr::us_or_ow;
-  if (name == "ob_or_ow") return Vr::ob_or_ow;
   return vr_of(static_cast<std::uint8_t>(name.at(0)), static_cast<std::uint8_t>(name.at(1)));
 }
 

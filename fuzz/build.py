@@ -1,0 +1,77 @@
+"""Building the native core as a program with sanitizers, and the dictionaries that it wants as a file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from dbx.pixels.dicom import dictionary
+
+ROOT = Path(__file__).parent.parent
+_NATIVE = ROOT / "native"
+
+#: Without Python's bindings, which the driver stands in for.
+_SOURCES = [
+    Path(__file__).parent / "driver.cpp",
+    *(_NATIVE / f"{name}.cpp" for name in ("arrow", "batch", "columns", "dictionary", "elements", "json", "numbers")),
+    *(_NATIVE / f"{name}.cpp" for name in ("parser", "pixel_data", "recognition", "source", "text", "text_buffer")),
+    _NATIVE / "values.cpp",
+]
+_COMPILER = os.environ.get("CXX", "c++").split()
+_SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+_FLAGS = ["-std=c++20", "-O0", "-g1", f"-I{_NATIVE}", *_SANITIZE]
+
+
+def build(folder: Path) -> Path | None:
+    """Compile what has changed since the last time.
+
+    Returns
+    -------
+    pathlib.Path or None
+        The program; None if the compiler has no sanitizers.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not _has_sanitizers(folder):
+        return None
+    newest_header = max(path.stat().st_mtime for path in _NATIVE.glob("*.hpp"))
+
+    def compile_one(source: Path) -> Path:
+        target = folder / f"{source.stem}.o"
+        needed = max(newest_header, source.stat().st_mtime)
+        if not target.exists() or target.stat().st_mtime < needed:
+            subprocess.run([*_COMPILER, *_FLAGS, "-c", str(source), "-o", str(target)], check=True)
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_one, _SOURCES))
+    program = folder / "driver"
+    subprocess.run([*_COMPILER, *_SANITIZE, *map(str, objects), "-o", str(program)], check=True)
+    return program
+
+
+def write_tables(path: Path) -> None:
+    """Write the dictionaries as the driver reads them: an entry a line, its fields separated by tabs."""
+    lines = [
+        *(("public", tag, _short(vr)) for tag, vr in dictionary.public_attributes()),
+        *(("repeater", mask, tag, _short(vr)) for mask, tag, vr in dictionary.repeating_attributes()),
+        *(("private", creator, key, tag, _short(vr)) for creator, key, tag, vr in dictionary.private_attributes()),
+        *(("column", *column) for column in dictionary.typed_columns()),
+    ]
+    path.write_text("".join("\t".join(map(str, line)) + "\n" for line in lines), encoding="utf-8")
+
+
+def _short(vr: str) -> str:
+    return {"US or SS": "us", "US or OW": "uw", "OB or OW": "ow"}.get(vr, vr)
+
+
+def _has_sanitizers(folder: Path) -> bool:
+    source, program = folder / "probe.cpp", folder / "probe"
+    source.write_text("int main() {}\n")
+    try:
+        subprocess.run([*_COMPILER, *_SANITIZE, str(source), "-o", str(program)], check=True, capture_output=True)
+        subprocess.run([program], check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return False
+    return True
