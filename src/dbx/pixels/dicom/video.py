@@ -26,7 +26,7 @@ def video_frames(codestream: bytes) -> Iterator[NDArray]:
     except ImportError as error:
         raise PixelDataError("", "video needs PyAV", "Run pip install 'dbx-pixels[video]'") from error
     try:
-        with av.open(io.BytesIO(codestream)) as container:
+        with av.open(io.BytesIO(codestream), "r") as container:
             for frame in container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
     except av.FFmpegError as error:
