@@ -1,13 +1,15 @@
 """Throws broken files at the native core, built with sanitizers: no crash, no hang, no read beyond, valid JSON.
 
-python fuzz/run.py [--seconds 60] [--seed 0]
+python fuzz/run.py [--seconds 60] [--seed NUMBER]
 
-Exits with 1 and keeps the file if one of them does harm, with 77 if the compiler (`CXX`, else `c++`) has no sanitizers.
+Exits with 1 if a file does harm, keeps it and says how to try it again;
+with 77 if the compiler (`CXX`, else `c++`) has no sanitizers.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import queue
@@ -22,10 +24,11 @@ from itertools import chain
 from pathlib import Path
 
 from build import ROOT, build, write_tables
-from mutations import mutations, seeds, truncations
+from mutations import mutations, seeds
 
 BUILD = ROOT / "build" / "fuzz"
-HARMFUL = BUILD / "harmful.dcm"
+CRASHES = BUILD / "crashes"
+TABLES = BUILD / "tables.txt"
 NO_SANITIZERS = 77  # as Automake's skipped tests
 HANGS_AFTER = 20  # seconds, with sanitizers on a slow machine
 
@@ -41,6 +44,7 @@ class Driver:
     """The program, which answers for one file after the other."""
 
     def __init__(self, program: Path, tables: Path) -> None:
+        self.command = f"{program} {tables}"
         environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}  # it is killed before it could tell of leaks
         self._process = subprocess.Popen(
             [program, tables], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
@@ -80,11 +84,18 @@ def fuzz(driver: Driver, files: Iterator[bytes], seconds: float, folder: Path) -
         path.write_bytes(content)
         try:
             check(driver.read(path))
-        except HarmError:
-            HARMFUL.write_bytes(content)
-            raise
+        except HarmError as error:
+            raise HarmError(f"{error}. Try it again: echo {keep(content)} | {driver.command}") from None
         count += 1
     return count
+
+
+def keep(content: bytes) -> Path:
+    """Save a harmful file under a name of its own."""
+    CRASHES.mkdir(exist_ok=True)
+    path = CRASHES / f"{hashlib.sha1(content).hexdigest()[:12]}.dcm"
+    path.write_bytes(content)
+    return path
 
 
 def check(answer: str) -> None:
@@ -104,7 +115,7 @@ def check(answer: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     arguments = parser.parse_args()
 
     program = build(BUILD)
@@ -112,20 +123,20 @@ def main() -> int:
         print("The compiler has no sanitizers: nothing fuzzed", file=sys.stderr)
         return NO_SANITIZERS
     sys.setrecursionlimit(10 * _DEEPEST_JSON)
-    tables = BUILD / "tables.txt"
-    write_tables(tables)
+    write_tables(TABLES)
     samples = seeds()
-    files = chain(samples, truncations(samples), mutations(samples, random.Random(arguments.seed)))
-    driver = Driver(program, tables)
+    files = chain(samples, mutations(samples, random.Random(arguments.seed)))
+    driver = Driver(program, TABLES)
     try:
         with tempfile.TemporaryDirectory() as folder:
             count = fuzz(driver, files, arguments.seconds, Path(folder))
     except HarmError as harm:
-        print(f"{harm}; the file is {HARMFUL}", file=sys.stderr)
+        print(f"With --seed {arguments.seed}: {harm}", file=sys.stderr)
         return 1
     finally:
         driver.close()
-    print(f"{count} files read")
+    rate = count / arguments.seconds
+    print(f"{count} files read ({rate:.0f}/s) with --seed {arguments.seed}: no crash, no hang, valid JSON")
     return 0
 
 
