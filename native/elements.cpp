@@ -69,7 +69,8 @@ std::optional<std::uint64_t> ElementReader::find_delimiter(std::uint64_t positio
 
 std::optional<std::uint64_t> ElementReader::delimiter_after_items(std::uint64_t position, std::uint64_t end) const {
   Element item;
-  while (read(position, end, true, item)) {
+  while (read(position, end, true, item) && items_left_ > 0) {
+    --items_left_;
     if (item.tag == kSequenceDelimiter) return position;
     if (item.tag != kItem || item.undefined_length() || item.length > end - item.value) return std::nullopt;
     position = item.value + item.length;

@@ -40,7 +40,7 @@ struct Element {
 // Reads the structure of a data set and leaves values alone.
 class ElementReader {
  public:
-  ElementReader(Source& source, ByteOrder order) : source_(&source), order_(order) {}
+  ElementReader(Source& source, ByteOrder order) : source_(&source), order_(order), items_left_(source.size() / 8) {}
 
   Source& source() const { return *source_; }
   ByteOrder order() const { return order_; }
@@ -78,6 +78,9 @@ class ElementReader {
 
   Source* source_;
   ByteOrder order_;
+
+  // How many more items may be walked over in search of delimiters: an honest object has no more than fit into it.
+  mutable std::uint64_t items_left_;
 };
 
 }  // namespace pixels

@@ -73,10 +73,12 @@ std::vector<std::string_view> split_attributes(std::string_view object) {
   return attributes;
 }
 
+// Empty for what a broken object has in place of two letters.
 std::string vr_name(Vr vr) {
   const auto letters = static_cast<std::uint16_t>(vr);
-  if (vr == Vr::none) return {};
-  return {static_cast<char>(letters >> 8), static_cast<char>(letters & 255)};
+  const std::string name{static_cast<char>(letters >> 8), static_cast<char>(letters & 255)};
+  const auto is_letter = [](char letter) { return letter >= 'A' && letter <= 'Z'; };
+  return std::all_of(name.begin(), name.end(), is_letter) ? name : std::string();
 }
 
 }  // namespace

