@@ -12,12 +12,11 @@ from dbx.pixels.dicom import dictionary
 ROOT = Path(__file__).parent.parent
 _NATIVE = ROOT / "native"
 
-#: Without Python's bindings, which the driver stands in for.
+#: All but those that speak to Python, which the driver stands in for.
+_BINDINGS = ("header_reader", "module", "thumbnail")
 _SOURCES = [
     Path(__file__).parent / "driver.cpp",
-    *(_NATIVE / f"{name}.cpp" for name in ("arrow", "batch", "columns", "dictionary", "elements", "json", "numbers")),
-    *(_NATIVE / f"{name}.cpp" for name in ("parser", "pixel_data", "recognition", "source", "text", "text_buffer")),
-    _NATIVE / "values.cpp",
+    *(path for path in sorted(_NATIVE.glob("*.cpp")) if path.stem not in _BINDINGS),
 ]
 _COMPILER = os.environ.get("CXX", "c++").split()
 _SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

@@ -1,6 +1,6 @@
 // Reads headers without Python, for builds with sanitizers: `driver TABLES`, then one path a line on standard input.
 //
-// For each file it answers with one line: the row as JSON, or what could not be read.
+// For each file it answers with one line: its metadata as JSON, or nothing if it is no DICOM.
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
@@ -66,7 +66,9 @@ Tables load(const char* path) {
       const auto key = static_cast<Dictionary::PrivateKey>(number(2));
       tables.dictionary.add_private(fields.at(1), key, number(3), vr_named(fields.at(4)));
     }
-    if (kind == "column") tables.columns.push_back({number(1), fields.at(2), column_type(fields.at(3)), fields.at(4) == "True"});
+    if (kind == "column") {
+      tables.columns.push_back({number(1), fields.at(2), column_type(fields.at(3)), fields.at(4) == "True"});
+    }
   }
   return tables;
 }
@@ -93,26 +95,20 @@ int main(int argc, char** argv) {
     std::size_t size = 0;
     const auto bytes = load_exactly(path, size);
     auto batch = std::make_shared<HeaderBatch>(index, 4);
-    std::string answer = "unreadable";
-    for (const std::optional<std::uint64_t> threshold : {std::optional<std::uint64_t>(1024), std::optional<std::uint64_t>()}) {
-      HeaderParser parser(tables.dictionary, index, hooks, *batch, threshold);
-      for (const bool in_memory : {true, false}) {
-        batch->begin_row();
-        try {
-          if (in_memory) {
-            MemorySource source({bytes.get(), size});
-            parser.parse(source);
-          } else {
-            FileSource source(path.c_str(), &cache);
-            parser.parse(source);
-            cache.expect(parser.contiguous_bytes());
-          }
-          answer = batch->json().text(batch->json().size() - batch->row_json_bytes());
-        } catch (const SourceError&) {
-          batch->restart_row();
-        }
-        batch->end_row();
-      }
+    std::string answer;
+    const auto read = [&](Source& source, std::optional<std::uint64_t> bulk_threshold) {
+      HeaderParser parser(tables.dictionary, index, hooks, *batch, bulk_threshold);
+      batch->begin_row();
+      parser.parse(source);
+      cache.expect(parser.contiguous_bytes());
+      answer = batch->json().text(batch->json().size() - batch->row_json_bytes());
+      batch->end_row();
+    };
+    for (const std::optional<std::uint64_t> bulk_threshold : {std::optional<std::uint64_t>(1024), {}}) {
+      MemorySource memory({bytes.get(), size});
+      read(memory, bulk_threshold);
+      FileSource file(path.c_str(), &cache);
+      read(file, bulk_threshold);
     }
     HeaderBatch::finish(batch);
     std::cout << answer << std::endl;

@@ -143,9 +143,9 @@ std::shared_ptr<const ArrowData> HeaderBatch::finish(std::shared_ptr<const Heade
   columns.push_back(array(rows.file_types_, "u", "file_type"));
   columns.push_back(array(rows.parsers_, "u", "parsed_by"));
   columns.push_back(array(rows.errors_, "u", "error"));
-  columns.push_back(list_of_structs(
-      rows.issues_, "issues",
-      {array(rows.issue_tags_, "u", "tag"), array(rows.issue_vrs_, "u", "vr"), array(rows.issue_messages_, "u", "message")}));
+  columns.push_back(list_of_structs(rows.issues_, "issues",
+                                    {array(rows.issue_tags_, "u", "tag"), array(rows.issue_vrs_, "u", "vr"),
+                                     array(rows.issue_messages_, "u", "message")}));
   return make_struct("", rows.row(), std::move(columns));
 }
 

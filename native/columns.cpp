@@ -6,6 +6,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 #include <variant>
@@ -83,108 +84,102 @@ void TypedColumns::clear_row(std::size_t row) {
   std::fill_n(cells_.begin() + static_cast<std::ptrdiff_t>(row * specs_.size()), specs_.size(), Cell());
 }
 
-// Takes cells from `next_cell`, which tells by its argument whether there is another, and gives nothing for a value
-// that does not fit.
-template <typename NextCell>
-Fit TypedColumns::set(std::size_t row, int column, NextCell next_cell) {
-  const bool multiple = specs_[static_cast<std::size_t>(column)].multiple;
-  const std::size_t begin = list_cells_.size();
-  Cell& target = cell(row, column);
-  target = Cell();
-  bool more = true;
-  do {
-    const std::optional<Cell> next = next_cell(more);
-    if (!next) {
-      list_cells_.resize(begin);
-      return Fit::none;
-    }
-    if (!multiple) {
-      target = *next;
-      return more ? Fit::first_only : Fit::whole;
-    }
-    list_cells_.push_back(*next);
-  } while (more);
-  target = {std::uint64_t{begin} << 32 | (list_cells_.size() - begin), false};
-  return Fit::whole;
-}
-
 Fit TypedColumns::set_text(std::size_t row, int column, Vr vr, std::string_view text) {
+  const ColumnSpec& spec = specs_[static_cast<std::size_t>(column)];
+  Cell& cell = empty_cell(row, column);
   text = trim(text, Padding::around);
-  if (text.empty()) {
-    cell(row, column) = Cell();
-    return Fit::whole;
-  }
-  const ColumnType type = specs_[static_cast<std::size_t>(column)].type;
-  return set(row, column, [&](bool& more) {
+  if (text.empty()) return Fit::whole;
+  const auto next = [&text, vr](bool& more) {
     std::string_view value = next_value(text, more);
     if (vr == Vr::PN) value = value.substr(0, value.find('='));
-    return make_cell(type, trim(value, Padding::around));
-  });
+    return trim(value, Padding::around);
+  };
+  bool more = true;
+  if (!spec.multiple) {
+    if (!fill(cell, spec.type, next(more))) return Fit::none;
+    return more ? Fit::first_only : Fit::whole;
+  }
+  const std::size_t begin = list_cells_.size();
+  while (more) {
+    if (fill(list_cells_.emplace_back(), spec.type, next(more))) continue;
+    list_cells_.resize(begin);
+    return Fit::none;
+  }
+  fill_with_list(cell, begin);
+  return Fit::whole;
 }
 
 Fit TypedColumns::set_numbers(std::size_t row, int column, Vr vr, const std::uint8_t* bytes, std::size_t length,
                               ByteOrder order) {
-  const std::size_t step = traits_of(vr).value_bytes;
-  if (length < step) {
-    cell(row, column) = Cell();
-    return Fit::whole;
+  const ColumnSpec& spec = specs_[static_cast<std::size_t>(column)];
+  Cell& cell = empty_cell(row, column);
+  const std::size_t step = traits_of(vr).value_bytes, count = length / step;
+  if (count == 0) return Fit::whole;
+  if (!spec.multiple) {
+    if (!fill(cell, spec.type, vr, bytes, order)) return Fit::none;
+    return count > 1 ? Fit::first_only : Fit::whole;
   }
-  const ColumnType type = specs_[static_cast<std::size_t>(column)].type;
-  return set(row, column, [&](bool& more) {
-    const std::uint8_t* value = bytes;
-    bytes += step;
-    length -= step;
-    more = length >= step;
-    return make_cell(type, vr, value, order);
-  });
+  const std::size_t begin = list_cells_.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    if (fill(list_cells_.emplace_back(), spec.type, vr, bytes + i * step, order)) continue;
+    list_cells_.resize(begin);
+    return Fit::none;
+  }
+  fill_with_list(cell, begin);
+  return Fit::whole;
 }
 
-std::optional<TypedColumns::Cell> TypedColumns::make_cell(ColumnType type, std::string_view text) {
-  if (text.empty()) return Cell();
-  if (type == ColumnType::text) return store_text(text);
+bool TypedColumns::fill(Cell& cell, ColumnType type, std::string_view text) {
+  if (text.empty()) return true;
+  if (type == ColumnType::text) return fill_with_text(cell, text);
   if (type == ColumnType::date) {
     const std::optional<std::int32_t> days = parse_date(text);
-    if (!days) return std::nullopt;
-    return Cell{static_cast<std::uint64_t>(*days), false};
+    if (days) cell = {static_cast<std::uint64_t>(*days), false};
+    return days.has_value();
   }
   Decimal decimal;
-  if (!parse_decimal(text, decimal)) return std::nullopt;
+  if (!parse_decimal(text, decimal)) return false;
   if (type == ColumnType::float64) {
     const std::optional<double> number = to_double(decimal);
-    if (!number) return std::nullopt;
-    return Cell{std::bit_cast<std::uint64_t>(*number), false};
+    if (number) cell = {std::bit_cast<std::uint64_t>(*number), false};
+    return number.has_value();
   }
   const std::optional<std::int64_t> number = to_integer(decimal);
-  if (!number || !fits(type, *number)) return std::nullopt;
-  return Cell{static_cast<std::uint64_t>(*number), false};
+  if (!number || !fits(type, *number)) return false;
+  cell = {static_cast<std::uint64_t>(*number), false};
+  return true;
 }
 
-std::optional<TypedColumns::Cell> TypedColumns::make_cell(ColumnType type, Vr vr, const std::uint8_t* bytes,
-                                                          ByteOrder order) {
+bool TypedColumns::fill(Cell& cell, ColumnType type, Vr vr, const std::uint8_t* bytes, ByteOrder order) {
   const std::variant<std::int64_t, double> number = read_number(vr, bytes, order);
   const auto* integer = std::get_if<std::int64_t>(&number);
   const double real = integer ? static_cast<double>(*integer) : std::get<double>(number);
-  if (!std::isfinite(real)) return std::nullopt;
-  switch (type) {
-    case ColumnType::text: {
-      char digits[32];
-      const auto end = integer ? std::to_chars(digits, std::end(digits), *integer)
-                               : std::to_chars(digits, std::end(digits), real);
-      return store_text({digits, static_cast<std::size_t>(end.ptr - digits)});
-    }
-    case ColumnType::float64: return Cell{std::bit_cast<std::uint64_t>(real), false};
-    case ColumnType::date: return std::nullopt;
-    default: break;
+  if (!std::isfinite(real) || type == ColumnType::date) return false;
+  if (type == ColumnType::float64) {
+    cell = {std::bit_cast<std::uint64_t>(real), false};
+    return true;
   }
-  if (!integer || !fits(type, *integer)) return std::nullopt;
-  return Cell{static_cast<std::uint64_t>(*integer), false};
+  if (type == ColumnType::text) {
+    char digits[64];
+    const auto end = integer ? std::to_chars(digits, std::end(digits), *integer)
+                             : std::to_chars(digits, std::end(digits), real);
+    return fill_with_text(cell, {digits, static_cast<std::size_t>(end.ptr - digits)});
+  }
+  if (!integer || !fits(type, *integer)) return false;
+  cell = {static_cast<std::uint64_t>(*integer), false};
+  return true;
 }
 
-TypedColumns::Cell TypedColumns::store_text(std::string_view text) {
+bool TypedColumns::fill_with_text(Cell& cell, std::string_view text) {
   const std::size_t begin = texts_.size();
-  if (begin + text.size() > INT32_MAX) throw std::overflow_error("a batch with more than 2 GiB of text in its columns");
+  if (begin + text.size() > INT32_MAX) return false;  // a column's offsets would not reach it
   texts_.put(text);
-  return {std::uint64_t{begin} << 32 | text.size(), false};
+  cell = {std::uint64_t{begin} << 32 | text.size(), false};
+  return true;
+}
+
+void TypedColumns::fill_with_list(Cell& cell, std::size_t begin) {
+  cell = {std::uint64_t{begin} << 32 | (list_cells_.size() - begin), false};
 }
 
 std::vector<std::shared_ptr<const ArrowData>> TypedColumns::finish() const {

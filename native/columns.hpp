@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -74,12 +73,16 @@ class TypedColumns {
     bool is_null = true;
   };
 
-  Cell& cell(std::size_t row, int column) { return cells_[row * specs_.size() + static_cast<std::size_t>(column)]; }
-  std::optional<Cell> make_cell(ColumnType type, std::string_view text);
-  Cell store_text(std::string_view text);
-  std::optional<Cell> make_cell(ColumnType type, Vr vr, const std::uint8_t* bytes, ByteOrder order);
-  template <typename MakeCell>
-  Fit set(std::size_t row, int column, MakeCell next_cell);
+  Cell& empty_cell(std::size_t row, int column) {
+    return cells_[row * specs_.size() + static_cast<std::size_t>(column)] = Cell();
+  }
+
+  // Fill a cell with one value; false if that does not fit the column's type.
+  bool fill(Cell& cell, ColumnType type, std::string_view text);
+  bool fill(Cell& cell, ColumnType type, Vr vr, const std::uint8_t* bytes, ByteOrder order);
+  bool fill_with_text(Cell& cell, std::string_view text);
+  void fill_with_list(Cell& cell, std::size_t begin);
+
   std::shared_ptr<const ArrowData> finish(std::size_t column) const;
 
   const std::vector<ColumnSpec>& specs_;

@@ -32,6 +32,21 @@ namespace {
 constexpr std::size_t kLargestReaderWindow = 256 * 1024;
 constexpr std::uint64_t kRecognizableBytes = 4096;  // enough for the signature of any common file type
 
+// A Python string as UTF-8; lone surrogates, which no UTF-8 can hold, become question marks.
+std::string to_utf8(nb::handle text) {
+  const nb::object encoded = nb::steal(PyUnicode_AsEncodedString(text.ptr(), "utf-8", "replace"));
+  if (!encoded.is_valid()) throw nb::python_error();
+  return {PyBytes_AS_STRING(encoded.ptr()), static_cast<std::size_t>(PyBytes_GET_SIZE(encoded.ptr()))};
+}
+
+std::string describe(const nb::python_error& error) {
+  try {
+    return to_utf8(nb::str(error.value()));
+  } catch (const nb::python_error&) {
+    return "an error that cannot be described";
+  }
+}
+
 // Turns a Python exception into an error of one row; what is no `Exception`, like an interrupt, goes on.
 template <typename Error, typename Call>
 auto calling_python(Call call) {
@@ -40,7 +55,7 @@ auto calling_python(Call call) {
     return call();
   } catch (nb::python_error& error) {
     if (!error.matches(PyExc_Exception)) throw;
-    throw Error(nb::str(error.value()).c_str());
+    throw Error(describe(error));
   } catch (const nb::cast_error&) {
     throw Error("a Python object of the wrong type");
   }
@@ -94,20 +109,19 @@ class PythonHooks final : public Hooks {
   std::string decode(std::string_view text, const Charset& charset) override {
     return calling_python<HookError>([&] {
       const nb::object decoded = decode_(as_bytes(text), as_bytes(charset.name));
-      // Lone surrogates, which no UTF-8 can hold, become question marks.
-      const nb::object utf8 = nb::steal(PyUnicode_AsEncodedString(decoded.ptr(), "utf-8", "replace"));
-      if (!utf8.is_valid()) throw nb::python_error();
-      return std::string(as_view(nb::cast<nb::bytes>(utf8)));
+      return to_utf8(decoded);
     });
   }
 
   std::string inflate(std::string_view deflated) override {
-    return calling_python<HookError>([&] { return std::string(as_view(nb::cast<nb::bytes>(inflate_(as_bytes(deflated))))); });
+    return calling_python<HookError>([&] {
+      const auto inflated = nb::cast<nb::bytes>(inflate_(as_bytes(deflated)));
+      return std::string(inflated.c_str(), inflated.size());
+    });
   }
 
  private:
   static nb::bytes as_bytes(std::string_view text) { return nb::bytes(text.data(), text.size()); }
-  static std::string_view as_view(const nb::bytes& bytes) { return {bytes.c_str(), bytes.size()}; }
 
   nb::callable charset_, decode_, inflate_;
 };
@@ -167,7 +181,8 @@ Vr parse_vr(std::string_view name) {
   if (name == "US or SS") return Vr::us_or_ss;
   if (name == "US or OW") return Vr::us_or_ow;
   if (name == "OB or OW") return Vr::ob_or_ow;
-  const Vr vr = name.size() == 2 ? vr_of(static_cast<std::uint8_t>(name[0]), static_cast<std::uint8_t>(name[1])) : Vr::none;
+  const auto letter = [name](std::size_t i) { return static_cast<std::uint8_t>(name[i]); };
+  const Vr vr = name.size() == 2 ? vr_of(letter(0), letter(1)) : Vr::none;
   if (traits_of(vr).kind == ValueKind::unknown) throw nb::value_error(("no VR: " + std::string(name)).c_str());
   return vr;
 }
@@ -218,14 +233,16 @@ class HeaderReader {
       }
     }
     nb::list heads;
-    for (const auto& [row, bytes] : unrecognized) heads.append(nb::make_tuple(row, nb::bytes(bytes.data(), bytes.size())));
+    for (const auto& [row, head] : unrecognized) heads.append(nb::make_tuple(row, nb::bytes(head.data(), head.size())));
     return nb::make_tuple(Rows(HeaderBatch::finish(std::move(batch))), doubtful, heads);
   }
 
  private:
   static std::vector<ColumnSpec> make_specs(const Columns& columns) {
     std::vector<ColumnSpec> specs;
-    for (const auto& [tag, keyword, format, multiple] : columns) specs.push_back({tag, keyword, column_type(format), multiple});
+    for (const auto& [tag, keyword, format, multiple] : columns) {
+      specs.push_back({tag, keyword, column_type(format), multiple});
+    }
     return specs;
   }
 

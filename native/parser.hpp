@@ -93,15 +93,15 @@ class HeaderParser {
   void read_value(Scope& scope, std::uint32_t tag, const VrTraits& traits, std::uint64_t offset, std::uint64_t length);
   const char* write_value(Scope& scope, std::uint32_t tag, const VrTraits& traits, const std::uint8_t* bytes,
                           std::size_t length);
-  void leave_out(std::uint64_t offset) { contiguous_bytes_ = contiguous_bytes_ == 0 ? offset : contiguous_bytes_; }
-  void read_binary(const Scope& scope, std::uint32_t tag, Vr vr, std::uint64_t offset, std::uint64_t length);
   void fill_column(const Scope& scope, std::uint32_t tag, Fit fit);
-  std::string_view decode(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view text, unsigned& traits);
+  void read_binary(const Scope& scope, std::uint32_t tag, Vr vr, std::uint64_t offset, std::uint64_t length);
+  void leave_out(std::uint64_t offset) { contiguous_bytes_ = contiguous_bytes_ == 0 ? offset : contiguous_bytes_; }
+
+  // What elements mean for others (parser_context.cpp).
   void take_note(Scope& scope, std::uint32_t tag, const std::uint8_t* bytes, std::size_t length);
   void note_image_fact(std::uint32_t tag, const std::uint8_t* bytes, std::size_t length);
   void set_charset(Scope& scope, std::string_view specific_character_set);
-
-  // Value representations.
+  std::string_view decode(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view text, unsigned& traits);
   Vr looked_up_vr(Scope& scope, const Element& element, Bounds bounds);
   Vr private_vr(const Scope& scope, std::uint32_t tag) const;
   Vr settle(Scope& scope, std::uint32_t tag, Vr vr);
@@ -111,7 +111,6 @@ class HeaderParser {
   JsonObject begin_object();
   void begin_attribute(Scope& scope, std::uint32_t tag, Vr vr);
   void end_object(const Scope& scope);
-  void sort_attributes(const Scope& scope);
 
   // What went wrong.
   std::string path(const Scope& scope, std::uint32_t tag) const;

@@ -67,8 +67,11 @@ std::vector<std::uint64_t> PixelDataLocator::read_numbers(FrameFacts::Extent ext
 bool PixelDataLocator::use_extended_offsets(std::uint64_t first_item) {
   const std::uint64_t size = reader_.source().size(), table_bytes = std::uint64_t{facts_.frames} * 8;
   bool fits = facts_.extended_offsets.length == table_bytes && facts_.extended_lengths.length == table_bytes;
-  const std::vector<std::uint64_t> offsets = fits ? read_numbers(facts_.extended_offsets, 8) : std::vector<std::uint64_t>();
-  const std::vector<std::uint64_t> lengths = fits ? read_numbers(facts_.extended_lengths, 8) : offsets;
+  std::vector<std::uint64_t> offsets, lengths;
+  if (fits) {
+    offsets = read_numbers(facts_.extended_offsets, 8);
+    lengths = read_numbers(facts_.extended_lengths, 8);
+  }
   for (std::size_t i = 0; fits && i < offsets.size(); ++i) {
     fits = offsets[i] <= size && lengths[i] <= size && first_item + 8 + offsets[i] + lengths[i] <= size;
   }
@@ -121,7 +124,9 @@ bool PixelDataLocator::assign_by_offsets(const std::vector<Fragment>& fragments,
                               [](const Fragment& one, const Fragment& other) { return one.item < other.item; });
   };
   const bool ascending = std::adjacent_find(offsets.begin(), offsets.end(), std::greater_equal<>()) == offsets.end();
-  if (offsets.empty() || offsets.front() != 0 || !ascending || !std::all_of(offsets.begin(), offsets.end(), begins_fragment)) {
+  const bool fits = !offsets.empty() && offsets.front() == 0 && ascending &&
+                    std::all_of(offsets.begin(), offsets.end(), begins_fragment);
+  if (!fits) {
     report("has an offset table that does not fit its fragments");
     return false;
   }

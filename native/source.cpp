@@ -93,11 +93,12 @@ FileSource::~FileSource() { close(descriptor_); }
 
 void FileSource::read(std::uint64_t offset, std::uint8_t* out, std::size_t length) {
   for (std::size_t done = read_cached(offset, out, length); done < length;) {
+    if (!is_random_) {
+      is_random_ = true;
 #ifdef POSIX_FADV_RANDOM
-    // Reading ahead would fetch pixels that nobody asked for.
-    if (!is_random_) posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM);
-    is_random_ = true;
+      posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM);  // reading ahead would fetch pixels that nobody asked for
 #endif
+    }
     const ssize_t got = pread(descriptor_, out + done, length - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail("cannot be read");

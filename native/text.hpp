@@ -9,6 +9,10 @@
 
 namespace pixels {
 
+inline std::string_view as_text(const std::uint8_t* bytes, std::size_t length) {
+  return {reinterpret_cast<const char*>(bytes), length};
+}
+
 // What a text holds besides plain printable ASCII.
 enum TextTraits : unsigned {
   kHasHighBytes = 1,   // 0x80 and above

@@ -136,7 +136,8 @@ const char* write_integers(JsonBuffer& json, std::string_view text) {
     } else if (decimal.has_exponent) {
       json.number(static_cast<std::int64_t>(*real));
     } else {
-      if (decimal.fraction.find_first_not_of('0') != std::string_view::npos) problem = "has a fraction, which is cut off";
+      const bool has_fraction = decimal.fraction.find_first_not_of('0') != std::string_view::npos;
+      if (has_fraction) problem = "has a fraction, which is cut off";
       if (decimal.negative && !decimal.integer.empty()) json.put('-');
       json.put(decimal.integer.empty() ? "0" : decimal.integer);
     }
