@@ -119,8 +119,8 @@ void HeaderBatch::add_issue(std::string_view path, std::string_view vr, std::str
   issue_messages_.append(message);
 }
 
-std::shared_ptr<const ArrowData> HeaderBatch::finish(std::shared_ptr<const HeaderBatch> batch) {
-  const HeaderBatch& rows = *batch;
+std::shared_ptr<const ArrowData> HeaderBatch::finish(std::shared_ptr<HeaderBatch> batch) {
+  HeaderBatch& rows = *batch;
   const auto array = [&batch](const auto& builder, const char* format, const char* name,
                               std::vector<std::shared_ptr<const ArrowData>> children = {}) {
     return pixels::finish(builder, format, name, batch, std::move(children));

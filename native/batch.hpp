@@ -41,8 +41,8 @@ class HeaderBatch {
   // Of a file that is wrong throughout, only the first issues are kept.
   void add_issue(std::string_view path, std::string_view vr, std::string_view message);
 
-  // The rows as one struct array, which keeps the batch alive.
-  static std::shared_ptr<const ArrowData> finish(std::shared_ptr<const HeaderBatch> batch);
+  // The rows as one struct array, which keeps the batch alive; no more rows can be written.
+  static std::shared_ptr<const ArrowData> finish(std::shared_ptr<HeaderBatch> batch);
 
  private:
   struct PixelData {

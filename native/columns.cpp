@@ -182,9 +182,12 @@ void TypedColumns::fill_with_list(Cell& cell, std::size_t begin) {
   cell = {std::uint64_t{begin} << 32 | (list_cells_.size() - begin), false};
 }
 
-std::vector<std::shared_ptr<const ArrowData>> TypedColumns::finish() const {
+std::vector<std::shared_ptr<const ArrowData>> TypedColumns::finish() {
   std::vector<std::shared_ptr<const ArrowData>> columns;
   for (std::size_t column = 0; column < specs_.size(); ++column) columns.push_back(finish(column));
+  cells_ = {};
+  list_cells_ = {};
+  texts_ = TextBuffer();
   return columns;
 }
 

@@ -64,7 +64,8 @@ class TypedColumns {
   Fit set_numbers(std::size_t row, int column, Vr vr, const std::uint8_t* bytes, std::size_t length, ByteOrder order);
   void clear_row(std::size_t row);
 
-  std::vector<std::shared_ptr<const ArrowData>> finish() const;
+  // Makes the arrays, and frees what they were made of.
+  std::vector<std::shared_ptr<const ArrowData>> finish();
 
  private:
   // A number's bits; or where a text or a list lies: its beginning in the upper half, its length in the lower.

@@ -14,6 +14,13 @@ TextBuffer::TextBuffer(TextBuffer&& other) noexcept
       begin_(std::exchange(other.begin_, nullptr)),
       limit_(std::exchange(other.limit_, nullptr)) {}
 
+TextBuffer& TextBuffer::operator=(TextBuffer&& other) noexcept {
+  std::swap(out_, other.out_);
+  std::swap(begin_, other.begin_);
+  std::swap(limit_, other.limit_);
+  return *this;
+}
+
 void TextBuffer::grow(std::size_t bytes) {
   const std::size_t written = size(), capacity = static_cast<std::size_t>(limit_ - begin_);
   const std::size_t wanted = std::max(written + bytes, capacity * 2);

@@ -15,8 +15,8 @@ class TextBuffer {
   explicit TextBuffer(std::size_t expected_bytes = 0) { grow(expected_bytes); }
   ~TextBuffer();
   TextBuffer(TextBuffer&& other) noexcept;
+  TextBuffer& operator=(TextBuffer&& other) noexcept;
   TextBuffer(const TextBuffer&) = delete;
-  TextBuffer& operator=(const TextBuffer&) = delete;
 
   const char* data() const { return begin_; }
   std::size_t size() const { return static_cast<std::size_t>(out_ - begin_); }

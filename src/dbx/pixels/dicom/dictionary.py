@@ -16,8 +16,9 @@ _CORRECTED_VRS = {"OB_OW": "OB or OW", "US or SS or OW": "OW", "NONE": None}
 #: Arrow's type of a column as the Arrow C data interface writes it.
 _FORMATS = {pa.string(): "u", pa.date32(): "tdD", pa.int32(): "i", pa.int64(): "l", pa.float64(): "g"}
 
-#: What `x` stands for in private dictionaries, by its places: nothing; the block; the group's low byte and the block.
-_PRIVATE_KEYS: dict[tuple[int, ...], int] = {(): 0, (4, 5): 1, (2, 3, 4, 5): 2}
+#: What the first and the last `x` of a key in private dictionaries, with all between them, stand for: nothing; the block;
+#: the group's low byte and the block.
+_PRIVATE_KEYS = {(-1, -1): 0, (4, 5): 1, (2, 5): 2}
 
 
 def public_attributes() -> list[tuple[int, str]]:
@@ -48,7 +49,7 @@ def typed_columns() -> list[tuple[int, str, str, bool]]:
 def _private_entries() -> Iterator[tuple[str, int, int, str]]:
     for creator, entries in private_dictionaries.items():
         for key, entry in entries.items():
-            kind = _PRIVATE_KEYS.get(tuple(place for place, digit in enumerate(key) if digit == "x"))
+            kind = _PRIVATE_KEYS.get((key.find("x"), key.rfind("x")))
             vr = _vr(entry[0])
             if kind is not None and vr:  # pydicom itself never finds keys of any other kind
                 yield creator, kind, int(key.replace("x", "0"), 16), vr

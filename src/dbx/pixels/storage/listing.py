@@ -22,7 +22,8 @@ LISTING_SCHEMA = pa.schema(
         pa.field("is_anon", pa.bool_()),
     ]
 )
-BATCH_ROWS = 16_384
+#: Rows of the first batch, so that reading can begin, and of the largest; each batch has twice the rows of the last.
+FIRST_ROWS, MOST_ROWS = 256, 16_384
 
 
 class Problem(NamedTuple):
@@ -70,18 +71,20 @@ class Listing:
             self.problems.append(problem)
 
         objects = self._walk(report)
+        rows = FIRST_ROWS
         while True:
             # Three lists filled in a loop are several times cheaper than a list of tuples turned by zip.
             paths: list[str] = []
             times: list[int] = []
             lengths: list[int] = []
-            for path, time, length in islice(objects, BATCH_ROWS):
+            for path, time, length in islice(objects, rows):
                 paths.append(path)
                 times.append(time)
                 lengths.append(length)
             if not paths:
                 break
             yield self._to_batch(paths, times, lengths)
+            rows = min(2 * rows, MOST_ROWS)
         self.complete = not missed
 
     def _public(self, path: str) -> str:

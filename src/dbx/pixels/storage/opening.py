@@ -49,6 +49,8 @@ def sources(paths: Sequence[str], lengths: Sequence[int]) -> list[str | Reader]:
     lengths : sequence of int
         The objects' lengths, as they were listed.
     """
+    if not any("://" in path for path in paths):
+        return list(paths)
     with ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="pixels-fetch") as pool:  # starts threads when used
         fetched = {
             index: pool.submit(_open, path, lengths[index]) for index, path in enumerate(paths) if is_remote(path)

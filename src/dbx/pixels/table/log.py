@@ -223,7 +223,8 @@ class DeltaLog:
             If the table cannot be altered.
         """
         # A column of nothing but nulls may come without a type; it need not be there.
-        given = [held_as(field) for field in fields if field.name not in self.schema.names and field.type != pa.null()]
+        known = set(self.schema.names)
+        given = [held_as(field) for field in fields if field.name not in known and field.type != pa.null()]
         spellings = {name.lower(): name for name in self.schema.names}
         for field in given:
             if field.name.lower() in spellings:

@@ -46,8 +46,10 @@ DATA_FILE = re.compile(r"part-[^/]+\.parquet")
 _BLOOM_COLUMNS = ("PatientID", "SeriesInstanceUID", "SOPInstanceUID")
 #: Values that hardly repeat: a dictionary would only cost time.
 _UNIQUE_COLUMNS = {"path", "original_path", "relative_path", "local_path", "meta", "thumbnail", "SOPInstanceUID"}
-#: Values by which nobody skips; their statistics would cost half of the writing.
-_OPAQUE_COLUMNS = {"meta", "thumbnail"}
+#: Large values by which nobody skips; their statistics would cost half of the writing. They are sorted as Arrow's views,
+#: which lie beside the values: those stay where they are.
+_LARGE_COLUMNS = {"meta": pa.string_view(), "thumbnail": pa.binary_view()}
+_VIEW_BYTES = 16
 
 #: Characters of a string that go into the log.
 _STATISTICS_CHARACTERS = 256
@@ -69,14 +71,15 @@ class DataFileWriter:
         self.path = f"part-{uuid.uuid4()}.zstd.parquet"
         self.rows = 0
         self._files = files
-        self._schema = schema
+        self._schema = _with_views(schema)
         self._statistics = {name: _Statistics() for name in STATISTICS_COLUMNS if name in schema.names}
         self._sink = files.open_output_stream(self.path)
-        self._writer = pq.ParquetWriter(self._sink, schema, **_writer_options(schema))
+        self._writer = pq.ParquetWriter(self._sink, self._schema, **_writer_options(schema))
 
     def write(self, rows: pa.Table) -> None:
         """Append rows, which are of the table's schema and sorted."""
-        self._writer.write_table(rows, row_group_size=min(ROW_GROUP_ROWS, rows_within(ROW_GROUP_BYTES, rows)))
+        row_group_rows = min(ROW_GROUP_ROWS, rows_within(ROW_GROUP_BYTES, rows))
+        self._writer.write_table(rows.cast(self._schema), row_group_size=row_group_rows)
         self.rows += rows.num_rows
         for name, statistics in self._statistics.items():
             statistics.add(rows[name])
@@ -133,9 +136,27 @@ class _Statistics:
 
 
 def in_order(rows: pa.Table) -> pa.Table:
-    """Sort rows as a file's rows are sorted."""
+    """Sort rows as a file's rows are sorted; large values become views of those given."""
     keys = [(name, "ascending") for name in SORT_KEYS if name in rows.column_names]
-    return rows.take(pc.sort_indices(rows.select([name for name, _ in keys]), sort_keys=keys))
+    places = pc.sort_indices(rows.select([name for name, _ in keys]), sort_keys=keys)
+    large = [name for name in _LARGE_COLUMNS if name in rows.column_names]
+    taken = rows.drop_columns(large).take(places)
+    columns = {**dict(zip(taken.column_names, taken.columns, strict=True))}
+    columns |= {name: _take_views(rows[name].cast(_LARGE_COLUMNS[name]), places) for name in large}
+    return pa.table({name: columns[name] for name in rows.column_names})
+
+
+def _take_views(values: pa.ChunkedArray, places: pa.Array) -> pa.Array:
+    """Take views, for which Arrow has no kernel: they are taken as so many bytes each."""
+    array = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
+    _, views, *content = array.buffers()
+    taken = pa.Array.from_buffers(pa.binary(_VIEW_BYTES), len(array), [None, views]).take(places)
+    validity = pc.is_valid(array).take(places).buffers()[1] if array.null_count else None
+    return pa.Array.from_buffers(array.type, len(array), [validity, taken.buffers()[1], *content])
+
+
+def _with_views(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_type(_LARGE_COLUMNS.get(field.name, field.type)) for field in schema])
 
 
 def write_sorted(files: pafs.FileSystem, rows: pa.Table) -> AddAction:
@@ -200,12 +221,14 @@ def delete_files(files: pafs.FileSystem, paths: Iterable[str]) -> None:
 def _writer_options(schema: pa.Schema) -> dict[str, Any]:
     empty = io.BytesIO()
     pq.write_table(schema.empty_table(), empty)
-    leaves = [pq.ParquetFile(empty).schema.column(at).path for at in range(len(pq.ParquetFile(empty).schema))]
+    parquet_schema = pq.ParquetFile(empty).schema
+    leaves = [parquet_schema.column(at).path for at in range(len(parquet_schema))]
     return {
+        "store_schema": False,  # it would tell readers of views
         "compression": "zstd",
         "compression_level": 1,
         "use_dictionary": [leaf for leaf in leaves if leaf not in _UNIQUE_COLUMNS],
-        "write_statistics": [leaf for leaf in leaves if leaf not in _OPAQUE_COLUMNS],
+        "write_statistics": [leaf for leaf in leaves if leaf not in _LARGE_COLUMNS],
         "bloom_filter_options": {
             name: {"ndv": ROW_GROUP_ROWS, "fpp": 0.01} for name in _BLOOM_COLUMNS if name in schema.names
         },
