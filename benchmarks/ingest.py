@@ -42,7 +42,7 @@ def rows(data: Path) -> list[Row | Skipped]:
                 "recipe": lambda: wall_per_item(lambda: recipe.headers_to_json_in(pool, sample), len(sample)),
                 "ours": into_a_new_home,
             },
-            rounds=3,
+            rounds=5,
         )
     return [
         Row(

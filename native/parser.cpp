@@ -136,6 +136,7 @@ std::uint64_t HeaderParser::read_elements(Scope& scope, std::uint64_t position, 
       break;
     }
     if (!reader_->read(position, bounds.end, scope.implicit, element)) {
+      if (only_group != kUnknown) return position;  // what follows the group is read for what it is
       end_inside(scope, position, bounds);
       return bounds.end;
     }

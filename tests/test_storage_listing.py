@@ -13,7 +13,7 @@ import pytest
 
 from dbx.pixels.errors import ArgumentError, ObjectNotFoundError, StorageError
 from dbx.pixels.storage import LISTING_SCHEMA, Home, Listing, list_objects
-from dbx.pixels.storage.listing import BATCH_ROWS
+from dbx.pixels.storage.listing import FIRST_ROWS
 
 
 @pytest.fixture
@@ -75,10 +75,11 @@ def test_a_listing_can_be_repeated_and_sees_what_changed(root: Path, tmp_path: P
     assert names(listing) == ["b", "c"]
 
 
-def test_many_files_come_in_batches(root: Path, tmp_path: Path) -> None:
-    write_many(root, BATCH_ROWS + 2)
+def test_many_files_come_in_batches_that_grow(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbx.pixels.storage.listing.MOST_ROWS", 2 * FIRST_ROWS)
+    write_many(root, 5 * FIRST_ROWS + 2)
     listing = listing_of(root, tmp_path)
-    assert [batch.num_rows for batch in listing.batches()] == [BATCH_ROWS, 2]
+    assert [batch.num_rows for batch in listing.batches()] == [FIRST_ROWS, 2 * FIRST_ROWS, 2 * FIRST_ROWS, 2]
     assert listing.complete
 
 
@@ -218,11 +219,11 @@ def test_a_folder_that_may_not_be_read_is_a_problem_and_stops_nothing(unprivileg
 
 
 def test_files_may_vanish_while_they_are_listed(root: Path, tmp_path: Path) -> None:
-    write_many(root, BATCH_ROWS + 10)
+    write_many(root, FIRST_ROWS + 10)
     listing = listing_of(root, tmp_path)
     batches = listing.batches()
     next(batches)
-    for number in range(BATCH_ROWS, BATCH_ROWS + 5):
+    for number in range(FIRST_ROWS, FIRST_ROWS + 5):
         (root / f"{number:05}").unlink()
     assert next(batches).num_rows == 5
     assert list(batches) == []
@@ -230,7 +231,7 @@ def test_files_may_vanish_while_they_are_listed(root: Path, tmp_path: Path) -> N
 
 
 def test_a_root_that_vanishes_while_it_is_listed_makes_the_listing_incomplete(root: Path, tmp_path: Path) -> None:
-    write_many(root, BATCH_ROWS + 10)
+    write_many(root, FIRST_ROWS + 10)
     listing = listing_of(root, tmp_path)
     batches = listing.batches()
     next(batches)

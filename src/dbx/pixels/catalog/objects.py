@@ -42,17 +42,23 @@ def listed_batch(listed: pa.RecordBatch, root: str, home: Home) -> pa.RecordBatc
     if local_root != root:
         local_paths = pc.binary_join_element_wise(local_root, pc.utf8_slice_codeunits(paths, len(root)), "")
     nothing = pa.nulls(listed.num_rows, pa.string())
-    texts = paths.to_pylist()
     columns = {
         **dict(zip(listed.schema.names, listed.columns, strict=True)),
         "original_path": paths,
-        "relative_path": pa.array([relative_path(path, root) for path in texts], pa.string()),
+        "relative_path": _relative_paths(paths, root),
         "local_path": local_paths,
-        "extension": pa.array([extension(path) for path in texts], pa.string()),
+        "extension": pa.array([extension(path) for path in paths.to_pylist()], pa.string()),
         "file_type": nothing,
         "error": nothing,
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in LISTED_SCHEMA.names], schema=LISTED_SCHEMA)
+
+
+def _relative_paths(paths: pa.Array, root: str) -> pa.Array:
+    folder = root.rstrip("/") + "/"
+    if pc.all(pc.starts_with(paths, folder)).as_py():
+        return pc.utf8_slice_codeunits(paths, len(folder))
+    return pa.array([relative_path(path, root) for path in paths.to_pylist()], pa.string())
 
 
 def problem_batch(problems: Iterable[Problem], root: str) -> pa.RecordBatch:

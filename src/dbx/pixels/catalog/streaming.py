@@ -72,19 +72,15 @@ class StreamingFrame(Frame):
     isStreaming = True
 
     def __init__(self, schema: pa.Schema, stream: Stream, operations: tuple[Operation, ...] = ()) -> None:
-        super().__init__(schema, self._refuse)
+        super().__init__(schema, self._refuse, operations)
         self.stream = stream
-        self._operations = operations
 
-    def _derive(self, schema: pa.Schema, operation: Operation) -> StreamingFrame:
-        return StreamingFrame(schema, self.stream, (*self._operations, operation))
+    def _of(self, schema: pa.Schema, operations: tuple[Operation, ...]) -> StreamingFrame:
+        return StreamingFrame(schema, self.stream, operations)
 
     def of(self, listed: pa.Table) -> Frame:
         """Return the ordinary frame that the operations make of one micro-batch."""
-        frame = object_frame(listed.to_batches)
-        for operation in self._operations:
-            frame = frame._derive(self.schema, operation)
-        return frame
+        return object_frame(listed.to_batches)._of(self.schema, self._operations)
 
     @staticmethod
     def _refuse() -> Iterator[pa.RecordBatch]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pyarrow as pa
 from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 from pydicom._private_dict import private_dictionaries
@@ -16,8 +14,8 @@ _CORRECTED_VRS = {"OB_OW": "OB or OW", "US or SS or OW": "OW", "NONE": None}
 #: Arrow's type of a column as the Arrow C data interface writes it.
 _FORMATS = {pa.string(): "u", pa.date32(): "tdD", pa.int32(): "i", pa.int64(): "l", pa.float64(): "g"}
 
-#: What the first and the last `x` of a key in private dictionaries, with all between them, stand for: nothing; the block;
-#: the group's low byte and the block.
+#: What the first and the last `x` of a key in private dictionaries, with all between them, stand for: nothing; the
+#: block; the group's low byte and the block.
 _PRIVATE_KEYS = {(-1, -1): 0, (4, 5): 1, (2, 5): 2}
 
 
@@ -33,7 +31,13 @@ def repeating_attributes() -> list[tuple[int, int, str]]:
 
 def private_attributes() -> list[tuple[str, int, int, str]]:
     """Creator, kind of key, tag and VR of the private attributes that pydicom knows."""
-    return list(_private_entries())
+    return [
+        (creator, kind, int(key.replace("x", "0"), 16), vr)
+        for creator, entries in private_dictionaries.items()
+        for key, entry in entries.items()
+        # pydicom itself never finds keys of any other kind
+        if (kind := _PRIVATE_KEYS.get((key.find("x"), key.rfind("x")))) is not None and (vr := _vr(entry[0]))
+    ]
 
 
 def typed_columns() -> list[tuple[int, str, str, bool]]:
@@ -44,15 +48,6 @@ def typed_columns() -> list[tuple[int, str, str, bool]]:
         value_type = arrow_type.value_type if attribute.multiple else arrow_type
         columns.append((attribute.tag, attribute.keyword, _FORMATS[value_type], attribute.multiple))
     return columns
-
-
-def _private_entries() -> Iterator[tuple[str, int, int, str]]:
-    for creator, entries in private_dictionaries.items():
-        for key, entry in entries.items():
-            kind = _PRIVATE_KEYS.get((key.find("x"), key.rfind("x")))
-            vr = _vr(entry[0])
-            if kind is not None and vr:  # pydicom itself never finds keys of any other kind
-                yield creator, kind, int(key.replace("x", "0"), 16), vr
 
 
 def _vr(name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import puremagic
@@ -27,6 +28,8 @@ _LEAST_CONFIDENCE_OF_TEXT = 0.4
 
 _ZIP_SIGNATURE = b"PK\x03\x04"
 
+_reader_lock = Lock()
+
 
 def read_headers(sources: Sequence[str | bytes | Reader], *, bulk_threshold: int | None = 1024) -> pa.RecordBatch:
     """Read the headers of DICOM objects; pixel data is located, not read.
@@ -48,7 +51,9 @@ def read_headers(sources: Sequence[str | bytes | Reader], *, bulk_threshold: int
         what is wrong with the object as a whole is its ``error``. Objects that are no DICOM have a ``file_type`` and no
         ``meta``.
     """
-    rows, doubtful, unrecognized = _reader().read(list(sources), bulk_threshold)
+    with _reader_lock:  # threads that come first wait for one of them to make it
+        reader = _reader()
+    rows, doubtful, unrecognized = reader.read(list(sources), bulk_threshold)
     batch = pa.record_batch(rows)
     if unrecognized:
         batch = _with_file_types(batch, {row: _media_type(head) for row, head in unrecognized})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from dbx.pixels.dicom.schema import HEADER_SCHEMA, ISSUES, STATISTICS_FIELDS, ZI
 from dbx.pixels.dicom.statistics import add_statistics
 from dbx.pixels.engine.transformer import BatchTransformer, merge_columns, merge_fields
 from dbx.pixels.errors import ArgumentError, PixelsError
-from dbx.pixels.storage.paths import extension, relative_path
+from dbx.pixels.storage.paths import extension, relative_path, split_extension
 
 #: A word of a path: a UID or another dotted number as a whole, else a run of letters and digits.
 _WORD = re.compile(r"\d+(?:\.\d+)+|[^\W_]+")
@@ -254,5 +255,11 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
 
 def path_words(path: str) -> list[str]:
     """Give the words of a path, without its extension and without repetition."""
-    suffix = extension(path)
-    return list(dict.fromkeys(_WORD.findall(path[: -len(suffix) - 1] if suffix else path)))
+    folder, _, name = path.rpartition("/")
+    stem, _ = split_extension(name)
+    return list(_folder_words(folder) | dict.fromkeys(_WORD.findall(stem)))
+
+
+@lru_cache(maxsize=1024)
+def _folder_words(folder: str) -> dict[str, None]:
+    return dict.fromkeys(_WORD.findall(folder))

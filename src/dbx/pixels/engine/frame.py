@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +21,21 @@ SHOWN_CHARACTERS = 40
 WIDTH_WITHOUT_TERMINAL = 10_000
 
 
+@dataclass(frozen=True)
+class _Mapping:
+    """The operation that applies functions to every batch, one after the other, on a pool of threads."""
+
+    functions: tuple[BatchFunction, ...]
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return map_ordered(self._apply, batches)
+
+    def _apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        for function in self.functions:
+            batch = function(batch)
+        return batch
+
+
 class Frame:
     """A table that is computed batch by batch, each time it is read.
 
@@ -32,15 +48,23 @@ class Frame:
         Schema of every batch.
     make_batches : callable
         Called without arguments once a reading; returns the batches. Nothing is read before.
+    operations : tuple of callable
+        What happens to these batches then, in order; the last one makes batches of `schema`.
 
     See Also
     --------
     dbx.pixels.catalog.Catalog.catalog : Makes frames from folders, buckets and archives.
     """
 
-    def __init__(self, schema: pa.Schema, make_batches: Callable[[], Iterable[pa.RecordBatch]]) -> None:
+    def __init__(
+        self,
+        schema: pa.Schema,
+        make_batches: Callable[[], Iterable[pa.RecordBatch]],
+        operations: tuple[Operation, ...] = (),
+    ) -> None:
         self.schema = schema
         self._make_batches = make_batches
+        self._operations = operations
 
     @classmethod
     def from_arrow(cls, data: Any) -> Frame:
@@ -55,10 +79,15 @@ class Frame:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read the frame once, from its start."""
-        return iter(self._make_batches())
+        batches = iter(self._make_batches())
+        for operation in self._operations:
+            batches = operation(batches)
+        return batches
 
     def map_batches(self, function: BatchFunction, schema: pa.Schema) -> Frame:
         """Apply a function to every batch, on a pool of threads, in order.
+
+        Functions that follow each other run on a batch in one go.
 
         Parameters
         ----------
@@ -72,7 +101,10 @@ class Frame:
         Frame
             Lazy, like this one.
         """
-        return self._derive(schema, lambda batches: map_ordered(function, batches))
+        *before, last = self._operations or (None,)
+        if isinstance(last, _Mapping):
+            return self._of(schema, (*before, _Mapping((*last.functions, function))))
+        return self._derive(schema, _Mapping((function,)))
 
     def select(self, *columns: str) -> Frame:
         """Keep the named columns, in the order given."""
@@ -96,7 +128,11 @@ class Frame:
 
     def _derive(self, schema: pa.Schema, operation: Operation) -> Frame:
         """Make the frame of this one's batches after one more operation."""
-        return Frame(schema, lambda: operation(self.batches()))
+        return self._of(schema, (*self._operations, operation))
+
+    def _of(self, schema: pa.Schema, operations: tuple[Operation, ...]) -> Frame:
+        """Make the frame of the same source after other operations."""
+        return Frame(schema, self._make_batches, operations)
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         """Export the frame as an Arrow C stream, computed while it is consumed."""

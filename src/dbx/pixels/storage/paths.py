@@ -138,13 +138,19 @@ def name_of(address: str) -> str:
 
 
 def extension(address: str) -> str:
-    """Return the lower-case extension without its dot, or an empty string.
+    """Return the lower-case extension of an address without its dot, or an empty string; see `split_extension`."""
+    return split_extension(name_of(address))[1]
+
+
+def split_extension(name: str) -> tuple[str, str]:
+    """Split a name into its stem and its lower-case extension without the dot.
 
     DICOM files are often named by a UID, whose last component is no extension: one has at least one letter.
     """
-    stem, dot, suffix = name_of(address).rpartition(".")
-    has_letter = suffix.isalnum() and not suffix.isdigit()
-    return suffix.lower() if stem and dot and has_letter else ""
+    stem, _, suffix = name.rpartition(".")
+    if not stem or suffix.isdigit() or not suffix.isalnum():
+        return name, ""
+    return stem, suffix.lower()
 
 
 def relative_path(address: str, root: str) -> str:

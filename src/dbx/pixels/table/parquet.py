@@ -46,8 +46,8 @@ DATA_FILE = re.compile(r"part-[^/]+\.parquet")
 _BLOOM_COLUMNS = ("PatientID", "SeriesInstanceUID", "SOPInstanceUID")
 #: Values that hardly repeat: a dictionary would only cost time.
 _UNIQUE_COLUMNS = {"path", "original_path", "relative_path", "local_path", "meta", "thumbnail", "SOPInstanceUID"}
-#: Large values by which nobody skips; their statistics would cost half of the writing. They are sorted as Arrow's views,
-#: which lie beside the values: those stay where they are.
+#: Large values by which nobody skips; their statistics would cost half of the writing. They are sorted as Arrow's
+#: views, which lie beside the values: those stay where they are.
 _LARGE_COLUMNS = {"meta": pa.string_view(), "thumbnail": pa.binary_view()}
 _VIEW_BYTES = 16
 
@@ -141,8 +141,8 @@ def in_order(rows: pa.Table) -> pa.Table:
     places = pc.sort_indices(rows.select([name for name, _ in keys]), sort_keys=keys)
     large = [name for name in _LARGE_COLUMNS if name in rows.column_names]
     taken = rows.drop_columns(large).take(places)
-    columns = {**dict(zip(taken.column_names, taken.columns, strict=True))}
-    columns |= {name: _take_views(rows[name].cast(_LARGE_COLUMNS[name]), places) for name in large}
+    views = {name: _take_views(rows[name].cast(_LARGE_COLUMNS[name]), places) for name in large}
+    columns = dict(zip(taken.column_names, taken.columns, strict=True)) | views
     return pa.table({name: columns[name] for name in rows.column_names})
 
 
@@ -150,7 +150,7 @@ def _take_views(values: pa.ChunkedArray, places: pa.Array) -> pa.Array:
     """Take views, for which Arrow has no kernel: they are taken as so many bytes each."""
     array = pa.concat_arrays(values.chunks) if values.num_chunks else pa.array([], values.type)
     _, views, *content = array.buffers()
-    taken = pa.Array.from_buffers(pa.binary(_VIEW_BYTES), len(array), [None, views]).take(places)
+    taken = pa.Array.from_buffers(pa.binary(_VIEW_BYTES), len(array), [None, views], offset=array.offset).take(places)
     validity = pc.is_valid(array).take(places).buffers()[1] if array.null_count else None
     return pa.Array.from_buffers(array.type, len(array), [validity, taken.buffers()[1], *content])
 
@@ -203,10 +203,10 @@ def rows_within(size: int, rows: pa.Table) -> int:
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """Give rows the schema's columns in its order: absent ones are null, types are cast where that loses nothing."""
     given = set(rows.column_names)
-    columns = [
-        rows[field.name].cast(field.type) if field.name in given else pa.nulls(rows.num_rows, field.type)
-        for field in schema
-    ]
+    columns = []
+    for field in schema:
+        column = rows[field.name] if field.name in given else pa.nulls(rows.num_rows, field.type)
+        columns.append(column if column.type.equals(field.type) else column.cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)
 
 

@@ -22,7 +22,7 @@ class SeenPaths:
         """Remember files as seen, and the paths in them that are in none of the files seen before."""
         self._files.update(uris)
         if paths is not None and len(paths):
-            self._hashes = np.union1d(self._hashes, _hashes(paths))
+            self._hashes = np.sort(np.concatenate([self._hashes, _hashes(paths)]))
 
     def may_hold(self, paths: pa.Array | pa.ChunkedArray) -> pa.Array:
         """Tell for each path whether one of the seen files may hold it."""
