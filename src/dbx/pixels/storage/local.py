@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from dbx.pixels.errors import ObjectNotFoundError, StorageError
+from dbx.pixels.storage._folder import scan
 from dbx.pixels.storage.paths import printable
 from dbx.pixels.storage.reader import ClosingReader
 
@@ -18,7 +19,8 @@ Object = tuple[str, int, int]
 #: Called with a path and what is wrong with it.
 Report = Callable[[str, str], None]
 
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+#: Of a name that was there a moment ago. A disk that was taken away says something else.
+_GONE = (errno.ENOENT, errno.ENOTDIR)
 
 
 def storage_error(path: str, error: OSError) -> StorageError:
@@ -96,67 +98,34 @@ def walk(root: str, report: Report, *, recurse: bool = True, leave_out: Collecti
     while pending or links:
         folder = pending.popleft() if pending else links.popleft()
         try:
-            key = _key(os.stat(folder))  # noqa: PTH116
-            if key in visited:
-                continue
-            visited.add(key)
-            files, folders = _scan(folder)
+            key, paths, times, lengths, folders, links_to_folders, failures = scan(folder)
         except OSError as error:
             report(folder, storage_error(folder, error).problem)
             continue
+        if key in visited:
+            continue
+        visited.add(key)
         if "_delta_log" in folders:
             continue
-        prefix = folder if folder.endswith("/") else folder + "/"
+        yield from zip(paths, times, lengths, strict=True)
         if recurse:
-            pending.extendleft(prefix + name for name in sorted(folders, reverse=True))
-        vanished = False
-        for name in files:
-            path = prefix + name
-            try:
-                status = os.stat(path)  # noqa: PTH116
-            except OSError as error:
-                if error.errno not in _GONE:
-                    report(path, storage_error(path, error).problem)
-                elif os.path.islink(path):  # noqa: PTH114
-                    report(path, "links to something that does not exist")
-                else:
-                    vanished = True
-                continue
-            if stat.S_ISREG(status.st_mode):
-                yield path, status.st_mtime_ns // 1000, status.st_size
-            elif stat.S_ISDIR(status.st_mode) and recurse:
-                links.append(path)
-        # Single files come and go, but when their folder is another one now, a disk was taken away.
-        if vanished and _folder_key(folder) != key:
-            report(folder, "vanished while it was listed")
-
-
-def _scan(folder: str) -> tuple[list[str], set[str]]:
-    """Return the names of a folder's files and links, sorted, and those of its real folders."""
-    files: list[str] = []
-    folders: set[str] = set()
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            if name[0] == ".":
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                folders.add(name)
-            else:
-                files.append(name)
-    files.sort()
-    return files, folders
-
-
-def _key(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
+            prefix = folder if folder.endswith("/") else folder + "/"
+            pending.extendleft(prefix + name for name in reversed(folders))
+            links.extend(prefix + name for name in links_to_folders)
+        for path, number in failures:
+            if number not in _GONE:
+                report(path, storage_error(path, OSError(number, os.strerror(number))).problem)
+            elif os.path.islink(path):  # noqa: PTH114
+                report(path, "links to something that does not exist")
+            # Any other name was a file's that is gone by now.
 
 
 def _folder_key(folder: str | Path) -> tuple[int, int] | None:
     try:
-        return _key(os.stat(folder))  # noqa: PTH116
+        status = os.stat(folder)  # noqa: PTH116
     except OSError:
         return None
+    return status.st_dev, status.st_ino
 
 
 class LocalReader(ClosingReader):

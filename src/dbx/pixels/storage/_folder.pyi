@@ -1,0 +1,3 @@
+def scan(
+    path: str,
+) -> tuple[tuple[int, int], list[str], list[int], list[int], list[str], list[str], list[tuple[str, int]]]: ...
