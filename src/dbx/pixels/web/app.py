@@ -1,0 +1,71 @@
+"""The application: all routes, and what stands before them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from dbx.pixels.errors import PixelsError
+from dbx.pixels.web import errors, viewer_files
+from dbx.pixels.web.dicomweb import retrieve, search, store
+from dbx.pixels.web.guard import Guard
+from dbx.pixels.web.observing import Observer
+from dbx.pixels.web.server import Server
+
+
+def create_app(server: Server, hosts: Iterable[str] = ()) -> Starlette:
+    """Make the ASGI application.
+
+    Parameters
+    ----------
+    server : Server
+        What is served; started and stopped with the application.
+    hosts : iterable of str
+        Names by which clients may call the server, besides those of loopback.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await run_in_threadpool(server.start)
+        yield
+        await run_in_threadpool(server.stop)
+
+    app = Starlette(
+        routes=[
+            Mount("/dicom-web", routes=[*search.routes, *retrieve.routes, *store.routes]),
+            Route("/healthz", _health),
+            Route("/metrics", _metrics),
+            *viewer_files.routes,
+        ],
+        middleware=[Middleware(Observer), Middleware(Guard, hosts=hosts)],
+        exception_handlers={
+            HTTPException: errors.answer_http_error,
+            PixelsError: errors.answer_pixels_error,
+            Exception: errors.answer_unexpected_error,
+        },
+        lifespan=lifespan,
+    )
+    app.state.server = server
+    return app
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _metrics(_request: Request) -> Response:
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # several workers add up
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,1 @@
+"""DICOMweb (PS3.18): searching, retrieving and storing over HTTP."""

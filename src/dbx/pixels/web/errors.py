@@ -1,0 +1,52 @@
+"""Errors as HTTP answers them: a status, and JSON that says what was wrong."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from dbx.pixels.errors import ArgumentError, PixelsError
+
+_log = logging.getLogger(__name__)
+
+
+class HttpError(HTTPException):
+    """What a handler raises to answer with a status.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status code.
+    detail : str
+        What was wrong, for the client; names no patient.
+    headers : dict, optional
+        Further headers of the answer.
+    """
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(status, detail, headers)
+
+
+def answer_http_error(_request: Request, error: Exception) -> Response:
+    """Answer a status that a handler or the router raised."""
+    assert isinstance(error, HTTPException)
+    if error.status_code in (204, 304):
+        return Response(status_code=error.status_code, headers=error.headers)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def answer_pixels_error(_request: Request, error: Exception) -> Response:
+    """Answer one of our own errors: the client's fault if an argument was wrong, else the server's."""
+    assert isinstance(error, PixelsError)
+    if isinstance(error, ArgumentError):
+        return JSONResponse({"error": str(error)}, 400)
+    _log.error("%s", error)
+    return JSONResponse({"error": error.problem}, 500)  # its subject may be a path
+
+
+def answer_unexpected_error(_request: Request, _error: Exception) -> Response:
+    """Answer a fault of ours; what it was goes to the log, not to the client."""
+    return JSONResponse({"error": "the server failed; its log says why"}, 500)

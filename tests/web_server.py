@@ -1,0 +1,92 @@
+"""Servers for tests: the real application under uvicorn, on a free port of loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from dbx.pixels import Catalog
+from dbx.pixels.catalog.ingest import ingest
+from dbx.pixels.catalog.selection import Archives
+from dbx.pixels.web.app import create_app
+from dbx.pixels.web.server import Server
+from headers import PYDICOM_DATA
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A server that is being tested.
+
+    Attributes
+    ----------
+    url : str
+        Its origin, such as ``http://127.0.0.1:40123``.
+    catalog : Catalog
+        What it serves.
+    """
+
+    url: str
+    catalog: Catalog
+
+    @property
+    def dicomweb(self) -> str:
+        """The root of its DICOMweb services."""
+        return f"{self.url}/dicom-web"
+
+    def ingest(self, *paths: Path | str, zip_in_place: bool = False, thumbnails: bool = False) -> None:
+        """Ingest into its table, as another process would."""
+        selection = self.catalog.selection(
+            [str(path) for path in paths],
+            pattern=None,
+            recurse=True,
+            archives=Archives.IN_PLACE if zip_in_place else Archives.SKIP,
+            extract_to=None,
+        )
+        ingest(self.catalog, selection, thumbnails=thumbnails)
+
+
+@contextlib.contextmanager
+def running(catalog: Catalog, index_url: str | None = None) -> Iterator[RunningServer]:
+    """Serve a catalog until the context ends."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            create_app(Server(catalog, index_url)), log_level="warning", timeout_graceful_shutdown=5
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        assert server.started
+        yield RunningServer(f"http://127.0.0.1:{listener.getsockname()[1]}", catalog)
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of pydicom's sample files, some of which lie in archives, with thumbnails. Only for reading."""
+    home = tmp_path_factory.mktemp("served")
+    with running(Catalog(home=str(home))) as running_server:
+        running_server.ingest(PYDICOM_DATA, zip_in_place=True, thumbnails=True)
+        deadline = time.monotonic() + 10
+        while not httpx.get(f"{running_server.dicomweb}/studies").json() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield running_server
+
+
+@pytest.fixture
+def empty_server(tmp_path: Path) -> Iterator[RunningServer]:
+    """A server of an empty home of the test's own."""
+    with running(Catalog(home=str(tmp_path / "home"))) as running_server:
+        yield running_server
