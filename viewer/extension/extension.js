@@ -1,0 +1,28 @@
+/* Our OHIF extension: commands that store what was drawn. The viewer loads it at run time, see app-config.js. */
+import { saveMeasurements } from './measurements.js';
+import { saveSegmentation } from './segmentation.js';
+
+/* Run a save, and tell the user how it went. */
+async function told(title, save, managers) {
+  const { uiNotificationService } = managers.servicesManager.services;
+  try {
+    uiNotificationService.show({ title, message: await save(managers), type: 'success' });
+  } catch (error) {
+    console.error(error);
+    uiNotificationService.show({ title, message: error.message, type: 'error', duration: 10_000 });
+  }
+}
+
+export default {
+  id: '@pixels/extension',
+
+  getCommandsModule(managers) {
+    return {
+      definitions: {
+        saveSegmentation: { commandFn: () => told('Save segmentation', saveSegmentation, managers) },
+        saveMeasurements: { commandFn: () => told('Save measurements', saveMeasurements, managers) },
+      },
+      defaultContext: 'DEFAULT',
+    };
+  },
+};

@@ -1,0 +1,55 @@
+/* Our OHIF mode: OHIF's basic viewer, with its tools for segmentations and two buttons that save what was drawn. */
+
+const SEGMENTATION_TOOLS = { $reference: 'cornerstone.segmentationTools' };
+const RIGHT_PANELS = ['panelSegmentationWithToolsLabelMap', 'panelMeasurement'];
+// Whole slide images need a viewer of their own, which is left out.
+const LEFT_OUT = '@ohif/extension-cornerstone.sopClassHandlerModule.DicomMicroscopySopClassHandler';
+
+const SAVE_BUTTONS = [
+  button('SaveMeasurements', 'Save measurements', 'CloudSettings', 'saveMeasurements'),
+  button('SaveSegmentation', 'Save segmentation', 'Export', 'saveSegmentation'),
+];
+
+function button(id, label, icon, commands) {
+  return { id, uiType: 'ohif.toolButton', props: { icon, label, commands, evaluate: 'evaluate.action' } };
+}
+
+/* The basic mode's layout, with panels on the right in which segmentations can be edited. */
+function layout({ id, props }) {
+  return {
+    id,
+    props: { ...props, rightPanels: RIGHT_PANELS.map(name => `@ohif/extension-cornerstone.panelModule.${name}`) },
+  };
+}
+
+export default {
+  id: '@pixels/mode',
+
+  async modeFactory({ loadModules }) {
+    const [{ modeInstance: basic }] = await loadModules(['@ohif/mode-basic']);
+    const [route] = basic.routes;
+    return {
+      ...basic,
+      id: '@pixels/mode',
+      routeName: 'viewer',
+      displayName: 'View and segment',
+      hide: false,
+      modeCustomizations: {}, // the basic mode's forbid to edit segmentations
+      sopClassHandlers: basic.sopClassHandlers.filter(handler => handler !== LEFT_OUT),
+      toolbarButtons: [
+        ...basic.toolbarButtons,
+        { $reference: 'cornerstone.segmentationToolbarButtons' },
+        ...SAVE_BUTTONS,
+      ],
+      toolbarSections: [...basic.toolbarSections, { $reference: 'cornerstone.segmentationToolbarSections' }],
+      toolGroupAdditions: { ...basic.toolGroupAdditions, default: [SEGMENTATION_TOOLS], mpr: [SEGMENTATION_TOOLS] },
+      routes: [{ ...route, path: 'viewer', layoutTemplate: () => layout(route.layoutInstance) }],
+      onModeEnter(managers) {
+        basic.onModeEnter.call(this, managers);
+        // Sections given in `toolbarSections` replace OHIF's; this one only grows.
+        const { toolbarService } = managers.servicesManager.services;
+        toolbarService.updateSection(toolbarService.sections.primary, SAVE_BUTTONS.map(({ id }) => id));
+      },
+    };
+  },
+};
