@@ -1,4 +1,4 @@
-"""`pixels demo`: real files, a phantom, SQL answers and pictures, in half a minute."""
+"""`pixels demo`: real files, a phantom, SQL answers and pictures, in half a minute, then the viewer on all that."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ import pydicom.data
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.catalog.ingest import ingest
 from dbx.pixels.catalog.selection import Archives
+from dbx.pixels.cli.serve import is_free, run
 from dbx.pixels.dicom.contact_sheet import contact_sheet
 from dbx.pixels.dicom.phantom import write_ct_series
 from dbx.pixels.dicom.plot import DicomPlot
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.storage import volume_path
+
+#: Where the viewer is served, if no other program is there.
+_PORT = 8042
 
 _QUESTIONS = (
     (
@@ -46,7 +50,6 @@ _QUESTIONS = (
 @click.option("--no-serve", is_flag=True, help="end when the answers are shown, without serving the viewer")
 def demo(home: str | None, no_serve: bool) -> None:
     """Ingest pydicom's bundled files and a phantom CT, and show what can be asked of them."""
-    del no_serve  # there is no viewer to serve yet
     catalog = Catalog(home=home)
     started = time.perf_counter()
     folder = f"{volume_path(catalog.volume)}/phantom-ct"
@@ -72,4 +75,6 @@ def demo(home: str | None, no_serve: bool) -> None:
     contact_sheet(pictures).save(sheet)
     page = catalog.home.root / "contact-sheet.html"
     DicomPlot(pictures).save(page)
-    click.echo(f"Thumbnails on a contact sheet: {sheet}\nThe same to filter in a browser: {page}")
+    click.echo(f"Thumbnails on a contact sheet: {sheet}\nThe same to filter in a browser: {page}\n")
+    if not no_serve:
+        run(catalog, host="127.0.0.1", port=_PORT if is_free(_PORT) else 0)

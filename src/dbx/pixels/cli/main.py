@@ -27,6 +27,7 @@ _MODULE_BY_VERB = {
     "issues": "info",
     "optimize": "upkeep",
     "remove": "upkeep",
+    "serve": "serve",
     "sql": "sql",
 }
 

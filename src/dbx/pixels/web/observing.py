@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from datetime import UTC, datetime
 
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -58,11 +59,15 @@ class Observer:
         _REQUESTS.labels(method, route, status).inc()
         _SECONDS.labels(method, route).observe(seconds)
         _BYTES.labels(route).inc(size)
-        log.info(
-            json.dumps(
-                {"method": method, "route": route, "status": status, "bytes": size, "ms": round(seconds * 1000, 1)}
-            )
-        )
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "method": method,
+            "route": route,
+            "status": status,
+            "bytes": size,
+            "ms": round(seconds * 1000, 1),
+        }
+        log.info(json.dumps(line))
 
 
 def _template(scope: Scope) -> str:

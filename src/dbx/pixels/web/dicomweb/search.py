@@ -1,0 +1,137 @@
+"""QIDO-RS: searching for studies, series and instances (PS3.18 10.6)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+from pydicom.datadict import tag_for_keyword
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dbx.pixels.index import Found, Key, Level, Search
+from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_related, negotiate
+from dbx.pixels.web.dicomweb.native_xml import native_xml
+from dbx.pixels.web.dicomweb.urls import resource_url, service_root
+from dbx.pixels.web.errors import HttpError
+
+#: Query parameters that are no matching keys.
+_OPTIONS = {"accept", "charset", "fuzzymatching", "includefield", "limit", "offset"}
+_OFFERED = (MediaType(DICOM_JSON), MediaType("application/json"), MediaType(DICOM_XML, multipart=True))
+_TAG = re.compile(r"[0-9A-Fa-f]{8}")
+_RETRIEVE_URL = "00081190"
+_UID_TAGS = {
+    Level.STUDY: ("0020000D",),
+    Level.SERIES: ("0020000D", "0020000E"),
+    Level.INSTANCE: ("0020000D", "0020000E", "00080018"),
+}
+
+
+async def _search(request: Request, level: Level) -> Response:
+    media_type = negotiate(request, _OFFERED)
+    server = request.app.state.server
+    search = parse_search(request, level)
+    found = await run_in_threadpool(server.index.search, search, server.principal(request))
+    root = service_root(request)
+    for dataset in found.datasets:
+        _add_retrieve_url(dataset, level, root)
+    headers = {"Warning": _warning(root, found)} if found.warnings else {}
+    if not found.datasets:
+        return Response(status_code=204, headers=headers)
+    if media_type.multipart:
+        parts = (Part(DICOM_XML, native_xml(dataset)) for dataset in found.datasets)
+        response: Response = multipart_related(parts, DICOM_XML)
+        response.headers.update(headers)
+        return response
+    return Response(orjson.dumps(found.datasets), media_type=media_type.name, headers=headers)
+
+
+async def _studies(request: Request) -> Response:
+    return await _search(request, Level.STUDY)
+
+
+async def _series(request: Request) -> Response:
+    return await _search(request, Level.SERIES)
+
+
+async def _instances(request: Request) -> Response:
+    return await _search(request, Level.INSTANCE)
+
+
+routes = [
+    Route("/studies", _studies),
+    Route("/series", _series),
+    Route("/instances", _instances),
+    Route("/studies/{study}/series", _series),
+    Route("/studies/{study}/instances", _instances),
+    Route("/studies/{study}/series/{series}/instances", _instances),
+]
+
+
+def parse_search(request: Request, level: Level) -> Search:
+    """Read a search from the path and the query of its URL (PS3.18 8.3.4).
+
+    Raises
+    ------
+    HttpError
+        400, if a parameter cannot be understood.
+    """
+    parameters = request.query_params
+    keys = [Key(_tags(name), value) for name, value in parameters.multi_items() if name.lower() not in _OPTIONS]
+    fields = [
+        field.strip() for text in parameters.getlist("includefield") for field in text.split(",") if field.strip()
+    ]
+    return Search(
+        level,
+        study=request.path_params.get("study"),
+        series=request.path_params.get("series"),
+        keys=tuple(keys),
+        include=frozenset(_tags(field)[0] for field in fields if field.lower() != "all"),
+        include_all=any(field.lower() == "all" for field in fields),
+        fuzzy=_truth(parameters.get("fuzzymatching", "false")),
+        limit=_count(parameters, "limit"),
+        offset=_count(parameters, "offset") or 0,
+    )
+
+
+def _tags(attribute: str) -> tuple[str, ...]:
+    """Read an attribute: keywords or tags, those inside of sequences behind dots (PS3.18 8.3.4.1)."""
+    return tuple(_tag(part) for part in attribute.split("."))
+
+
+def _tag(name: str) -> str:
+    if _TAG.fullmatch(name):
+        return name.upper()
+    tag = tag_for_keyword(name)
+    if tag is None:
+        raise HttpError(400, f"{name!r} is no DICOM attribute: give its keyword, or its tag as GGGGEEEE")
+    return f"{tag:08X}"
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise HttpError(400, f"fuzzymatching={text} is neither true nor false")
+    return text.lower() == "true"
+
+
+def _count(parameters: Any, name: str) -> int | None:
+    text = parameters.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise HttpError(400, f"{name}={text} is no number of results")
+    return int(text)
+
+
+def _add_retrieve_url(dataset: dict[str, Any], level: Level, root: str) -> None:
+    uids = [dataset[tag]["Value"][0] for tag in _UID_TAGS[level]]
+    dataset[_RETRIEVE_URL] = {"vr": "UR", "Value": [resource_url(root, *uids)]}
+
+
+def _warning(root: str, found: Found) -> str:
+    """Write a Warning header (PS3.18 8.3.4.4, 10.6.3.2)."""
+    texts = "; ".join(found.warnings).encode("ascii", "replace").decode().replace('"', "'")
+    return f'299 {root} "{texts}"'
