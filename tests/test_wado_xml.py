@@ -24,7 +24,7 @@ def elements(dataset: dict[str, Any], path: str) -> list[Any]:
     return fromstring(native_xml(dataset)).findall(path.replace("/", "/" + NAMESPACE).replace("^", NAMESPACE))
 
 
-@pytest.mark.parametrize("name", ["CT_small.dcm", "MR_small.dcm", "liver_1frame.dcm", "reportsi.dcm"])
+@pytest.mark.parametrize("name", ["MR_small.dcm", "liver_1frame.dcm", "reportsi.dcm"])
 def test_another_client_reads_the_attributes(name: str) -> None:
     meta = strict_json(row_of(TEST_FILES / name)["meta"])
     simple = {tag: element for tag, element in meta.items() if "Value" in element and element["vr"] not in ("PN", "SQ")}
