@@ -1,6 +1,7 @@
 /* Our OHIF extension: commands that store what was drawn. The viewer loads it at run time, see app-config.js. */
 import { saveMeasurements } from './measurements.js';
 import { saveSegmentation } from './segmentation.js';
+import { textButton } from './text_button.js';
 
 /* Run a save, and tell the user how it went. */
 async function told(title, save, managers) {
@@ -15,6 +16,10 @@ async function told(title, save, managers) {
 
 export default {
   id: '@pixels/extension',
+
+  getToolbarModule() {
+    return [{ name: 'pixels.textButton', defaultComponent: textButton }];
+  },
 
   getCommandsModule(managers) {
     return {

@@ -6,13 +6,9 @@ const RIGHT_PANELS = ['panelSegmentationWithToolsLabelMap', 'panelMeasurement'];
 const LEFT_OUT = '@ohif/extension-cornerstone.sopClassHandlerModule.DicomMicroscopySopClassHandler';
 
 const SAVE_BUTTONS = [
-  button('SaveMeasurements', 'Save measurements', 'CloudSettings', 'saveMeasurements'),
-  button('SaveSegmentation', 'Save segmentation', 'Export', 'saveSegmentation'),
-];
-
-function button(id, label, icon, commands) {
-  return { id, uiType: 'ohif.toolButton', props: { icon, label, commands, evaluate: 'evaluate.action' } };
-}
+  { id: 'SaveMeasurements', label: 'Save measurements', commands: 'saveMeasurements' },
+  { id: 'SaveSegmentation', label: 'Save segmentation', commands: 'saveSegmentation' },
+].map(({ id, ...props }) => ({ id, uiType: 'pixels.textButton', props }));
 
 /* The basic mode's layout, with panels on the right in which segmentations can be edited. */
 function layout({ id, props }) {
@@ -48,7 +44,10 @@ export default {
         basic.onModeEnter.call(this, managers);
         // Sections given in `toolbarSections` replace OHIF's; this one only grows.
         const { toolbarService } = managers.servicesManager.services;
-        toolbarService.updateSection(toolbarService.sections.primary, SAVE_BUTTONS.map(({ id }) => id));
+        toolbarService.updateSection(
+          toolbarService.sections.primary,
+          SAVE_BUTTONS.map(({ id }) => id)
+        );
       },
     };
   },

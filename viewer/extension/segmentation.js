@@ -11,7 +11,7 @@ export async function saveSegmentation(managers) {
     throw new Error('There is no segmentation in the active viewport.');
   }
   const { segmentationId, label } = segmentation;
-  const { StudyInstanceUID } = activeDisplaySet(managers);
+  const { StudyInstanceUID, instances } = activeDisplaySet(managers);
   const dataSource = dataSourceName(managers);
   const { dataset } = await commandsManager.run('generateSegmentation', {
     segmentationId,
@@ -21,9 +21,40 @@ export async function saveSegmentation(managers) {
       SeriesNumber: nextSeriesNumber(managers, { StudyInstanceUID, Modality: 'SEG', first: FIRST_SERIES_NUMBER }),
     },
   });
+  complete(dataset, { multiFrame: instances.some(instance => instance.NumberOfFrames > 1) });
+  await commandsManager.run('createStoreFunction', { dataSource })(dataset, {});
+  return `${label} was saved as series ${dataset.SeriesNumber}.`;
+}
+
+/* Set what the standard demands of references to the images (PS3.3 C.7.6.16.2.6) and OHIF's encoder leaves out. */
+function complete(dataset, { multiFrame }) {
   if (dataset.StudyID === 'No Study ID') {
     dataset.StudyID = ''; // the encoder's stand-in would contradict the study's other series
   }
-  await commandsManager.run('createStoreFunction', { dataSource })(dataset, {});
-  return `${label} was saved as series ${dataset.SeriesNumber}.`;
+  const sources = new Map(
+    asList(dataset.ReferencedSeriesSequence)
+      .flatMap(series => asList(series.ReferencedInstanceSequence))
+      .map(instance => [instance.ReferencedSOPInstanceUID, instance.ReferencedSOPClassUID])
+  );
+  for (const frame of asList(dataset.PerFrameFunctionalGroupsSequence)) {
+    for (const derivation of asList(frame.DerivationImageSequence)) {
+      derivation.DerivationCodeSequence = code('113076', 'Segmentation');
+      for (const source of asList(derivation.SourceImageSequence)) {
+        source.ReferencedSOPClassUID = sources.get(source.ReferencedSOPInstanceUID);
+        source.PurposeOfReferenceCodeSequence = code('121322', 'Source image for image processing operation');
+        if (!multiFrame) {
+          delete source.ReferencedFrameNumber;
+        }
+      }
+    }
+  }
+}
+
+/* The items of a sequence, which the encoder holds as a list or, if it has one, as the item. */
+function asList(sequence) {
+  return sequence === undefined ? [] : [sequence].flat();
+}
+
+function code(CodeValue, CodeMeaning) {
+  return { CodeValue, CodingSchemeDesignator: 'DCM', CodeMeaning };
 }
