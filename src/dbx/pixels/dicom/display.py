@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -42,6 +43,36 @@ _DISPLAY_ATTRIBUTES = [
 
 #: Functional groups of enhanced images that hold such attributes (PS3.3 C.7.6.16.2).
 _DISPLAY_MACROS = ("PixelMeasuresSequence", "PixelValueTransformationSequence", "FrameVOILUTSequence")
+
+
+@dataclass(frozen=True)
+class RequestedWindow:
+    """A window that takes the place of an image's own (PS3.3 C.11.2.1.2).
+
+    Attributes
+    ----------
+    center, width : float
+        In rescaled values.
+    function : str
+        ``"LINEAR"``, ``"LINEAR_EXACT"`` or ``"SIGMOID"``.
+    """
+
+    center: float
+    width: float
+    function: str = "LINEAR"
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether columns can tell it."""
+        return self.function == "LINEAR"
+
+    def over_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the row with this window."""
+        return {**row, "WindowCenter": [self.center], "WindowWidth": [self.width]}
+
+    def put_into(self, header: Dataset) -> None:
+        """Put this window in place of that of a header."""
+        header.WindowCenter, header.WindowWidth, header.VOILUTFunction = self.center, self.width, self.function
 
 
 def columns_tell_all(row: Mapping[str, Any]) -> bool:
