@@ -1,0 +1,6 @@
+"""The serving index: a cache of the table, in SQLite or PostgreSQL, for those who ask for studies and instances."""
+
+from dbx.pixels.index.model import BULK_ROOT, Found, Instance, Key, Level, PackedSeries, Search
+from dbx.pixels.index.serving import ServingIndex
+
+__all__ = ["BULK_ROOT", "Found", "Instance", "Key", "Level", "PackedSeries", "Search", "ServingIndex"]

@@ -1,0 +1,99 @@
+"""Attributes by tag: at which level the index can compare them, and what always comes in an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from dbx.pixels.index.matching import Condition, Matcher, Name
+from dbx.pixels.index.model import Level
+from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL, TABLE_BY_LEVEL, folded, groups
+
+STUDY_UID = "0020000D"
+SERIES_UID = "0020000E"
+INSTANCE_AVAILABILITY = "00080056"
+MODALITIES_IN_STUDY = "00080061"
+SOP_CLASSES_IN_STUDY = "00080062"
+STUDY_SERIES = "00201206"
+STUDY_INSTANCES = "00201208"
+SERIES_INSTANCES = "00201209"
+
+#: What answers hold without being asked (PS3.18 tables 10.6.3-3 to 10.6.3-5), by tag.
+ALWAYS: dict[Level, frozenset[str]] = {
+    # Date, time, accession number, availability, modalities, referring physician, description, time zone, patient's
+    # name, ID, birth date and sex, UID, ID, numbers of series and of instances.
+    Level.STUDY: frozenset(
+        "00080020 00080030 00080050 00080056 00080061 00080090 00081030 00080201 00100010 00100020 00100030 00100040"
+        " 0020000D 00200010 00201206 00201208".split()
+    ),
+    # Modality, time zone, description, UID, number, instances, start of the procedure step, request attributes.
+    Level.SERIES: frozenset("00080060 00080201 0008103E 0020000E 00200011 00201209 00400244 00400245 00400275".split()),
+    # Class, UID, availability, time zone, number, rows, columns, bits, frames.
+    Level.INSTANCE: frozenset(
+        "00080016 00080018 00080056 00080201 00200013 00280010 00280011 00280100 00280008".split()
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Searchable:
+    """A column that keys are compared with.
+
+    Attributes
+    ----------
+    multiple : bool
+        Whether it holds lists.
+    """
+
+    level: Level
+    keyword: str
+    vr: str
+    multiple: bool
+
+    def condition(self, matcher: Matcher) -> Condition:
+        """Return the condition on the level's table that a matcher makes."""
+        columns = TABLE_BY_LEVEL[self.level].c
+        if isinstance(matcher, Name):
+            others = columns[groups(self.keyword)]
+            return sa.or_(matcher.sql(columns[folded(self.keyword)]), matcher.sql_of_groups(others))
+        return matcher.sql(columns[self.keyword], listed=self.multiple)
+
+
+#: By tag.
+SEARCHABLE: dict[str, Searchable] = {
+    attribute.tag_text: Searchable(level, attribute.keyword, attribute.vr, attribute.multiple)
+    for level, attributes in ATTRIBUTES_BY_LEVEL.items()
+    for attribute in attributes
+} | {
+    MODALITIES_IN_STUDY: Searchable(Level.STUDY, "ModalitiesInStudy", "CS", True),
+    SOP_CLASSES_IN_STUDY: Searchable(Level.STUDY, "SOPClassesInStudy", "UI", True),
+    STUDY_SERIES: Searchable(Level.STUDY, "NumberOfStudyRelatedSeries", "IS", False),
+    STUDY_INSTANCES: Searchable(Level.STUDY, "NumberOfStudyRelatedInstances", "IS", False),
+    SERIES_INSTANCES: Searchable(Level.SERIES, "NumberOfSeriesRelatedInstances", "IS", False),
+}
+
+#: Attributes that no object has: the index computes them.
+COMPUTED = frozenset(
+    {
+        INSTANCE_AVAILABILITY,
+        MODALITIES_IN_STUDY,
+        SOP_CLASSES_IN_STUDY,
+        STUDY_SERIES,
+        STUDY_INSTANCES,
+        SERIES_INSTANCES,
+    }
+)
+
+#: Instance attributes that answers always hold, and which a column tells exactly.
+INSTANCE_COLUMNS: dict[str, tuple[str, str]] = {
+    attribute.tag_text: (attribute.keyword, attribute.vr)
+    for attribute in ATTRIBUTES_BY_LEVEL[Level.INSTANCE]
+    if attribute.tag_text in ALWAYS[Level.INSTANCE]
+}
+
+
+def computed(vr: str, *values: Any) -> dict[str, Any]:
+    """Return an attribute in DICOM JSON."""
+    return {"vr": vr, "Value": list(values)}

@@ -1,0 +1,51 @@
+"""Wildcard matching, ``*`` for any characters and ``?`` for one, the same in SQLite, PostgreSQL and Python."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class _Like(FunctionElement[bool]):
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(_Like, "sqlite")
+def _glob(element: _Like, compiler: Any, **options: Any) -> str:
+    column, glob, _ = element.clauses
+    return f"({compiler.process(column, **options)} GLOB {compiler.process(glob, **options)})"
+
+
+@compiles(_Like, "postgresql")
+def _like(element: _Like, compiler: Any, **options: Any) -> str:
+    column, _, pattern = element.clauses
+    return f"({compiler.process(column, **options)} LIKE {compiler.process(pattern, **options)})"
+
+
+def like(column: sa.ColumnElement[Any], pattern: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a column is like a pattern; upper and lower case are different."""
+    glob = pattern.replace("[", "[[]")
+    escaped = re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%").replace("?", "_")
+    return _Like(column, sa.literal(glob, sa.Text), sa.literal(escaped, sa.Text))
+
+
+def has_wildcard(text: str) -> bool:
+    """Tell whether a text is a pattern."""
+    return "*" in text or "?" in text
+
+
+def is_like(text: str, pattern: str) -> bool:
+    """Tell whether a text is like a pattern."""
+    return bool(_regular(pattern).fullmatch(text))
+
+
+@lru_cache(maxsize=1024)
+def _regular(pattern: str) -> re.Pattern[str]:
+    parts = {"*": ".*", "?": "."}
+    return re.compile("".join(parts.get(letter) or re.escape(letter) for letter in pattern), re.DOTALL)

@@ -1,0 +1,194 @@
+"""What a matching key demands of a value, in SQL and in Python (PS3.4 C.2.2.2, PS3.18 8.3.4)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from dbx.pixels.errors import ArgumentError
+from dbx.pixels.index.like import has_wildcard, is_like, like
+from dbx.pixels.index.values import bounds, fold, name_groups
+
+_UID = re.compile(r"[0-9.]{1,64}")
+_DATE_TIME_WITH_OFFSET = re.compile(r"\d{4,14}(\.\d{1,6})?[+-](0\d|1[0-4])\d\d")
+_NUMBER_VRS = {"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"}
+_MOMENT_EXAMPLES = {
+    "DA": "a date as 20240131, a range as 20240101-20240131, 20240101- or -20240131",
+    "TM": "a time as 101530, a range as 10-1130, 10- or -1130",
+    "DT": "a moment as 20240131101530, a range as 20240131-20240201, 20240131- or -20240201",
+}
+#: What words of a name follow.
+_BETWEEN_WORDS = "^ -,"
+
+Condition = sa.ColumnElement[bool]
+
+
+class Matcher(Protocol):
+    """What one key demands."""
+
+    def sql(self, column: sa.ColumnElement[Any], *, listed: bool = False) -> Condition:
+        r"""Return it as a condition on a column, of single values or of lists such as ``\value\value\``."""
+
+    def holds(self, value: Any) -> bool:
+        """Tell whether one value of DICOM JSON fulfils it."""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Any of some texts, in which ``*`` and ``?`` are wildcards."""
+
+    texts: tuple[str, ...]
+
+    def sql(self, column: sa.ColumnElement[Any], *, listed: bool = False) -> Condition:
+        if listed:
+            return sa.or_(*(like(column, f"*\\{text}\\*") for text in self.texts))
+        plain = [text for text in self.texts if not has_wildcard(text)]
+        conditions = [like(column, text) for text in self.texts if has_wildcard(text)]
+        return sa.or_(*conditions, *([column.in_(plain)] if plain else []))
+
+    def holds(self, value: Any) -> bool:
+        return any(is_like(_text(value), text) for text in self.texts)
+
+
+@dataclass(frozen=True)
+class Between:
+    """A date, time or moment in a range; an end that is None is open."""
+
+    vr: str
+    first: str | None
+    last: str | None
+
+    def sql(self, column: sa.ColumnElement[Any], *, listed: bool = False) -> Condition:  # noqa: ARG002
+        first = [] if self.first is None else [column >= self.first]
+        last = [] if self.last is None else [column <= self.last]
+        return sa.and_(*first, *last)
+
+    def holds(self, value: Any) -> bool:
+        found = bounds(self.vr, _text(value))
+        if found is None:
+            return False
+        return (self.first is None or self.first <= found[0]) and (self.last is None or found[0] <= self.last)
+
+
+@dataclass(frozen=True)
+class Equal:
+    """Any of some numbers."""
+
+    numbers: tuple[float, ...]
+
+    def sql(self, column: sa.ColumnElement[Any], *, listed: bool = False) -> Condition:
+        if listed:
+            return sa.or_(*(like(column, f"*\\{number!r}\\*") for number in self.numbers))
+        return column.in_(self.numbers)
+
+    def holds(self, value: Any) -> bool:
+        try:
+            return float(value) in self.numbers
+        except (TypeError, ValueError):
+            return False
+
+
+@dataclass(frozen=True)
+class Name:
+    """A person's name, folded; what matches one of its groups matches (PS3.5 6.2.1).
+
+    Attributes
+    ----------
+    patterns : tuple of tuple of str
+        Of every inner tuple one must match the group.
+    """
+
+    patterns: tuple[tuple[str, ...], ...]
+
+    def sql(self, column: sa.ColumnElement[Any], *, listed: bool = False) -> Condition:  # noqa: ARG002
+        """Return it as a condition on the folded column of alphabetic groups."""
+        return sa.and_(*(OneOf(choices).sql(column) for choices in self.patterns))
+
+    def sql_of_groups(self, column: sa.ColumnElement[Any]) -> Condition:
+        """Return it as a condition on the folded column of the other groups."""
+        return sa.and_(*(sa.or_(*(like(column, f"*={choice}=*") for choice in some)) for some in self.patterns))
+
+    def holds(self, value: Any) -> bool:
+        groups = [fold(group) for group in name_groups(value) if group]
+        return any(all(any(is_like(group, choice) for choice in some) for some in self.patterns) for group in groups)
+
+
+@lru_cache(maxsize=1024)
+def matcher(keyword: str, vr: str, value: str, *, fuzzy: bool) -> Matcher | None:
+    """Understand the value of a key.
+
+    Parameters
+    ----------
+    keyword : str
+        Of the attribute, for errors.
+    vr : str
+        Value representation of the attribute.
+    value : str
+        As in `Key`.
+    fuzzy : bool
+        As in `Search`.
+
+    Returns
+    -------
+    Matcher or None
+        None if every value matches (universal matching, PS3.4 C.2.2.2.3).
+
+    Raises
+    ------
+    ArgumentError
+        If the value is malformed.
+    """
+    value = value.strip()
+    if not value.strip("*"):
+        return None
+    if vr == "UI":
+        uids = tuple(uid.strip() for uid in re.split(r"[,\\]", value) if uid.strip())
+        for uid in uids:
+            if not _UID.fullmatch(uid):
+                raise ArgumentError(keyword, f"{uid!r} is no UID", "Write UIDs as 1.2.3, several with commas between.")
+        return OneOf(uids)
+    if vr in _MOMENT_EXAMPLES:
+        return _between(keyword, vr, value)
+    if vr in _NUMBER_VRS:
+        try:
+            return Equal(tuple(float(number) for number in re.split(r"[,\\]", value)))
+        except ValueError as error:
+            raise ArgumentError(keyword, f"{value!r} is no number", "Write a number, without wildcards.") from error
+    if vr == "PN":
+        return Name(_words(value) if fuzzy else ((fold(value),),))
+    # A backslash is in no value; a comma is in none of CS.
+    texts = tuple(text.strip() for text in re.split(r"[,\\]" if vr == "CS" else r"\\", value))
+    return OneOf(tuple(filter(None, texts)))
+
+
+def _between(keyword: str, vr: str, value: str) -> Between:
+    malformed = ArgumentError(keyword, f"{value!r} is no {vr} value or range of them", f"Write {_MOMENT_EXAMPLES[vr]}.")
+    first, last = value, value
+    if "-" in value and not (vr == "DT" and _DATE_TIME_WITH_OFFSET.fullmatch(value)):
+        first, last = _split_range(vr, value)
+    ends = [bounds(vr, end) if end else None for end in (first, last)]
+    if any(end and not found for end, found in zip((first, last), ends, strict=True)) or not any(ends):
+        raise malformed
+    return Between(vr, ends[0] and ends[0][0], ends[1] and ends[1][1])
+
+
+def _split_range(vr: str, value: str) -> tuple[str, str]:
+    """Split a range at its dash, which is none of an offset from UTC."""
+    for match in re.finditer("-", value):
+        first, last = value[: match.start()].strip(), value[match.end() :].strip()
+        if all(not end or bounds(vr, end) for end in (first, last)):
+            return first, last
+    return value, value
+
+
+def _words(value: str) -> tuple[tuple[str, ...], ...]:
+    words = [fold(word) for word in re.split(r"[\^ =,*?-]+", value)]
+    return tuple((f"{word}*", *(f"*{mark}{word}*" for mark in _BETWEEN_WORDS)) for word in words if word)
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else str(value)

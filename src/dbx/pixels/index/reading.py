@@ -1,0 +1,165 @@
+"""Instances and their metadata, taken out of the index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from dbx.pixels.dicom.image import PIXEL_COLUMNS
+from dbx.pixels.index import schema
+from dbx.pixels.index.model import Instance, PackedSeries
+from dbx.pixels.index.packing import decompress
+from dbx.pixels.index.schema import EVERYTHING_SCOPE
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TYPED_PIXEL_COLUMNS = [name for name in PIXEL_COLUMNS if name not in ("pixel_data", "fragments")]
+
+_INSTANCE_COLUMNS = [
+    schema.series.c.StudyInstanceUID,
+    schema.series.c.SeriesInstanceUID,
+    *(
+        schema.instance.c[name]
+        for name in (
+            "SOPInstanceUID",
+            "SOPClassUID",
+            "path",
+            "local_path",
+            "length",
+            "modificationTime",
+            "pixel_tag",
+            "pixel_offset",
+            "pixel_length",
+            "fragments",
+            *_TYPED_PIXEL_COLUMNS,
+        )
+    ),
+]
+
+
+def in_scope(scope: int) -> sa.ColumnElement[bool]:
+    """Return the condition on `schema.instance` that a scope shows the instance."""
+    if scope == EVERYTHING_SCOPE:
+        return schema.instance.c.shown
+    return sa.exists().where(schema.visible.c.scope == scope, schema.visible.c.instance_id == schema.instance.c.id)
+
+
+def of(study: str | None, series: str | None, sop: str | None) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions that an instance, joined with its series, is that one, or of that series or study."""
+    columns = (schema.series.c.StudyInstanceUID, schema.series.c.SeriesInstanceUID, schema.instance.c.SOPInstanceUID)
+    pairs = zip(columns, (study, series, sop), strict=True)
+    return [schema.series.c.scope == EVERYTHING_SCOPE, *(column == uid for column, uid in pairs if uid is not None)]
+
+
+def instances(
+    connection: sa.Connection, scope: int, study: str | None, series: str | None, sop: str | None
+) -> list[Instance]:
+    """Find instances by what is given of their UIDs, in order of series, InstanceNumber and path."""
+    query = (
+        sa.select(*_INSTANCE_COLUMNS)
+        .join(schema.series, schema.series.c.id == schema.instance.c.series_id)
+        .where(*of(study, series, sop), in_scope(scope))
+        .order_by(
+            schema.series.c.SeriesNumber.nulls_last(),
+            schema.series.c.SeriesInstanceUID,
+            schema.instance.c.id,  # within a series by InstanceNumber and path
+        )
+    )
+    return [_instance(row._mapping) for row in connection.execute(query)]
+
+
+def metadata(connection: sa.Connection, scope: int, study: str, series: str | None, sop: str | None) -> Iterator[bytes]:
+    """Yield the metadata of instances series by series, unpacking one pack at a time."""
+    instance = schema.instance.c
+    places = connection.execute(
+        sa.select(instance.pack_id, instance.start, instance.size)
+        .join(schema.series, schema.series.c.id == instance.series_id)
+        .where(*of(study, series, sop), in_scope(scope))
+        .order_by(
+            schema.series.c.SeriesNumber.nulls_last(),
+            schema.series.c.SeriesInstanceUID,
+            instance.pack_id,
+            instance.start,
+        )
+    ).fetchall()
+    yield from data_sets(connection, places)
+
+
+def data_sets(connection: sa.Connection, places: Iterable[Any]) -> Iterator[bytes]:
+    """Yield the metadata at some places (`pack_id`, `start`, `size`), in whose order every pack comes once at best."""
+    pack = schema.pack.c
+    for pack_id, members in groupby(places, lambda place: place.pack_id):
+        data, size = connection.execute(sa.select(pack.data, pack.size).where(pack.id == pack_id)).one()
+        text = decompress(data, size)
+        for place in members:
+            yield text[place.start : place.start + place.size]
+
+
+def packed_series(connection: sa.Connection, scope: int, study: str, series: str) -> PackedSeries | None:
+    """Return the metadata of a series as it is stored, if the scope shows all of it."""
+    of_scope = schema.series.alias()
+    pack = schema.pack.c
+    series_id = connection.scalar(
+        sa.select(schema.series.c.id)
+        .join(of_scope, of_scope.c.id == schema.series.c.id)
+        .where(
+            *of(study, series, None),
+            of_scope.c.scope == scope,
+            of_scope.c.NumberOfSeriesRelatedInstances == schema.series.c.NumberOfSeriesRelatedInstances,
+        )
+    )
+    if series_id is None:
+        return None
+    if scope != EVERYTHING_SCOPE and _shows_hidden(connection, scope, series_id):
+        return None
+    packs = connection.execute(
+        sa.select(pack.data, pack.size, pack.has_bulk)
+        .where(pack.series_id == series_id, pack.shown)
+        .order_by(pack.part)
+    ).fetchall()
+    if not packs:
+        return None
+    return PackedSeries(
+        b"".join(row.data for row in packs), sum(row.size for row in packs), any(row.has_bulk for row in packs)
+    )
+
+
+def _shows_hidden(connection: sa.Connection, scope: int, series_id: int) -> bool:
+    """Tell whether the scope shows an object of the series that is not shown to who sees everything."""
+    query = sa.select(schema.instance.c.id).where(
+        schema.instance.c.series_id == series_id, sa.not_(schema.instance.c.shown), in_scope(scope)
+    )
+    return connection.scalar(query.limit(1)) is not None
+
+
+def _instance(row: Mapping[str, Any]) -> Instance:
+    pixels = {name: row[name] for name in _TYPED_PIXEL_COLUMNS}
+    pixels["pixel_data"] = row["pixel_tag"] and {
+        "tag": row["pixel_tag"],
+        "offset": row["pixel_offset"],
+        "length": row["pixel_length"],
+    }
+    pixels["fragments"] = _fragments(row["fragments"])
+    return Instance(
+        StudyInstanceUID=row["StudyInstanceUID"],
+        SeriesInstanceUID=row["SeriesInstanceUID"],
+        SOPInstanceUID=row["SOPInstanceUID"],
+        SOPClassUID=row["SOPClassUID"] or "",
+        TransferSyntaxUID=row["TransferSyntaxUID"],
+        path=row["path"],
+        local_path=row["local_path"] or row["path"],
+        length=row["length"] or 0,
+        modificationTime=_EPOCH + timedelta(microseconds=row["modificationTime"] or 0),
+        pixels=pixels,
+    )
+
+
+def _fragments(packed: bytes | None) -> list[dict[str, int]] | None:
+    if packed is None:
+        return None
+    numbers = np.frombuffer(packed, np.int64).reshape(-1, 3).tolist()
+    return [{"frame": frame, "offset": offset, "length": length} for frame, offset, length in numbers]

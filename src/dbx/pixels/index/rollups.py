@@ -1,0 +1,75 @@
+"""The rows of studies, put together of those of their series."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from dbx.pixels.index import schema
+from dbx.pixels.index.model import Level
+from dbx.pixels.index.store import Store
+from dbx.pixels.index.summaries import columns, study_summary
+from dbx.pixels.index.values import several
+
+#: Ids in one statement.
+BATCH = 500
+
+
+def write_studies(store: Store, connection: sa.Connection, scope: int, ids: Collection[int] | None = None) -> None:
+    """Write the rows of studies anew, as their series in this scope tell; of all studies without `ids`."""
+    study, series = schema.study.c, schema.series.c
+    query = (
+        sa.select(
+            series.study_id,
+            series.StudyInstanceUID,
+            series.Modality,
+            series.SOPClassesInSeries,
+            series.NumberOfSeriesRelatedInstances,
+            series.summary,
+        )
+        .where(series.scope == scope, series.NumberOfSeriesRelatedInstances > 0)
+        # Whoever has most images is heard first: reports and presentation states often know less of the study.
+        .order_by(
+            series.study_id,
+            series.NumberOfSeriesRelatedInstances.desc(),
+            series.SeriesInstanceUID,
+        )
+    )
+    for some in [None] if ids is None else batches(sorted(ids)):
+        removed = sa.delete(schema.study).where(study.scope == scope)
+        found = query
+        if some is not None:
+            removed, found = removed.where(study.id.in_(some)), query.where(series.study_id.in_(some))
+        connection.execute(removed)
+        rows = connection.execute(found).fetchall()
+        store.insert(
+            connection,
+            schema.study,
+            [_study_row(scope, list(members)) for _, members in groupby(rows, lambda row: row.study_id)],
+        )
+
+
+def batches(values: Sequence[Any], size: int = BATCH) -> Iterator[Sequence[Any]]:
+    """Divide values into parts that fit into one statement."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _study_row(scope: int, members: Sequence[Any]) -> tuple[Any, ...]:
+    summary = study_summary(orjson.loads(member.summary) for member in members)
+    modalities = sorted({member.Modality for member in members if member.Modality})
+    classes = {uid for member in members for uid in member.SOPClassesInSeries.split("\\") if uid}
+    return (
+        scope,
+        members[0].study_id,
+        *columns(Level.STUDY, summary),
+        several(modalities),
+        several(sorted(classes)),
+        len(members),
+        sum(member.NumberOfSeriesRelatedInstances for member in members),
+        orjson.dumps(summary),
+    )

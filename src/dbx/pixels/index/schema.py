@@ -1,0 +1,166 @@
+"""The tables of the serving index, and the attributes that each of them can be searched by."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
+from dbx.pixels.index.model import Level
+
+#: To be raised whenever what the tables hold changes: an index of another layout is made anew.
+LAYOUT = 1
+
+#: The scope in which everything is visible; others belong to row filters (see `scopes`).
+EVERYTHING_SCOPE = 0
+
+_KEYWORDS = [attribute.keyword for attribute in ATTRIBUTES]
+_SERIES_STARTS, _INSTANCE_STARTS = map(_KEYWORDS.index, ("SeriesInstanceUID", "SOPClassUID"))
+
+#: Attributes by the level whose table has a column of them; those of patients are in the table of studies.
+ATTRIBUTES_BY_LEVEL: dict[Level, tuple[Attribute, ...]] = {
+    Level.STUDY: ATTRIBUTES[:_SERIES_STARTS],
+    Level.SERIES: ATTRIBUTES[_SERIES_STARTS:_INSTANCE_STARTS],
+    Level.INSTANCE: ATTRIBUTES[_INSTANCE_STARTS:],
+}
+
+#: In SQLite an INTEGER that is the primary key is the row's own number, and costs no further index.
+_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+metadata = sa.MetaData()
+
+
+def folded(keyword: str) -> str:
+    """Return the column of a person's name as it is compared: in lower case, without accents."""
+    return f"{keyword}_folded"
+
+
+def groups(keyword: str) -> str:
+    """Return the column of a name's ideographic and phonetic groups, folded: ``=group=group=``, null without any."""
+    return f"{keyword}_groups"
+
+
+def _type(attribute: Attribute) -> sa.types.TypeEngine:
+    if attribute.multiple:
+        return sa.Text()  # \value\value\ so that one value can be looked for
+    return {"IS": sa.BigInteger(), "US": sa.Integer(), "DS": sa.Float(53)}.get(attribute.vr, sa.Text())
+
+
+def _columns(level: Level) -> list[sa.Column]:
+    columns = []
+    for attribute in ATTRIBUTES_BY_LEVEL[level]:
+        columns.append(sa.Column(attribute.keyword, _type(attribute)))
+        if attribute.vr == "PN":
+            columns.append(sa.Column(folded(attribute.keyword), sa.Text))
+            columns.append(sa.Column(groups(attribute.keyword), sa.Text))
+    return columns
+
+
+#: What the index knows of itself: `layout`, and the table's `version`.
+state = sa.Table("state", metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.BigInteger))
+
+#: Data files of the table at that version.
+file = sa.Table(
+    "file",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("uri", sa.Text, nullable=False),
+)
+
+#: Row filters of principals, with the table's version for which their rows in `visible`, `study` and `series` hold.
+scope = sa.Table(
+    "scope",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("predicate", sa.Text, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+)
+
+#: `summary` is JSON: the attributes of the level that are not empty.
+study = sa.Table(
+    "study",
+    metadata,
+    sa.Column("scope", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    *_columns(Level.STUDY),
+    sa.Column("ModalitiesInStudy", sa.Text),
+    sa.Column("SOPClassesInStudy", sa.Text),
+    sa.Column("NumberOfStudyRelatedSeries", sa.Integer),
+    sa.Column("NumberOfStudyRelatedInstances", sa.Integer),
+    sa.Column("summary", sa.LargeBinary),
+)
+
+#: `summary` holds the attributes of patient and study, too, as the series has them. Without a visible instance, a
+#: series is in no scope.
+series = sa.Table(
+    "series",
+    metadata,
+    sa.Column("scope", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("study_id", sa.BigInteger, nullable=False),
+    sa.Column("StudyInstanceUID", sa.Text, nullable=False),
+    *_columns(Level.SERIES),
+    sa.Column("SOPClassesInSeries", sa.Text),
+    sa.Column("NumberOfSeriesRelatedInstances", sa.Integer),
+    sa.Column("summary", sa.LargeBinary),
+)
+
+#: Every object with the three UIDs; `shown` is false if another object shows its SOP Instance UID (contract 3).
+instance = sa.Table(
+    "instance",
+    metadata,
+    sa.Column("id", _ID, primary_key=True, autoincrement=False),
+    sa.Column("series_id", sa.BigInteger, nullable=False),
+    sa.Column("file_id", sa.Integer, nullable=False),
+    sa.Column("shown", sa.Boolean, nullable=False),
+    sa.Column("pack_id", sa.BigInteger, nullable=False),
+    sa.Column("start", sa.BigInteger, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("local_path", sa.Text),
+    sa.Column("length", sa.BigInteger),
+    sa.Column("modificationTime", sa.BigInteger),  # microseconds since 1970
+    *_columns(Level.INSTANCE),
+    sa.Column("pixel_tag", sa.Text),
+    sa.Column("pixel_offset", sa.BigInteger),
+    sa.Column("pixel_length", sa.BigInteger),
+    sa.Column("fragments", sa.LargeBinary),
+)
+
+#: Metadata of up to some megabytes of a series' instances. The texts of a series' shown packs, one after the other in
+#: order of `part`, are one JSON array.
+pack = sa.Table(
+    "pack",
+    metadata,
+    sa.Column("id", _ID, primary_key=True, autoincrement=False),
+    sa.Column("series_id", sa.BigInteger, nullable=False),
+    sa.Column("shown", sa.Boolean, nullable=False),
+    sa.Column("part", sa.Integer, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("has_bulk", sa.Boolean, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
+#: Instances that a scope shows.
+visible = sa.Table(
+    "visible",
+    metadata,
+    sa.Column("scope", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("instance_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+TABLE_BY_LEVEL = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
+
+INDEXES = (
+    sa.Index("study_uid", study.c.StudyInstanceUID, study.c.scope),
+    sa.Index("study_order", study.c.scope, study.c.StudyDate.desc(), study.c.StudyInstanceUID),
+    sa.Index("study_name", study.c.scope, study.c.PatientName_folded, study.c.PatientName_groups),
+    sa.Index("study_patient", study.c.PatientID, study.c.scope),
+    sa.Index("study_accession", study.c.AccessionNumber, study.c.scope),
+    sa.Index("series_uid", series.c.SeriesInstanceUID, series.c.StudyInstanceUID, series.c.scope),
+    sa.Index("series_study", series.c.study_id, series.c.scope),
+    sa.Index("instance_series", instance.c.series_id),
+    sa.Index("instance_uid", instance.c.SOPInstanceUID),
+    sa.Index("instance_file", instance.c.file_id),
+    sa.Index("pack_series", pack.c.series_id),
+)

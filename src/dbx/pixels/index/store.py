@@ -1,0 +1,190 @@
+"""The two databases that can hold a serving index, SQLite and PostgreSQL, behind one small interface."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema, DropTable
+
+from dbx.pixels.errors import ArgumentError
+from dbx.pixels.index import schema
+
+#: Seconds that a writer waits for another one: it may be rebuilding.
+_PATIENCE = 900
+#: Rows that are handed to the database at once.
+_BATCH_ROWS = 5000
+
+
+class Store(Protocol):
+    """A database with the tables of one index."""
+
+    def reading(self) -> Any:
+        """Open a connection that sees one state of the index as long as it is open."""
+
+    def writing(self) -> Any:
+        """Open a connection that is the only one to write, and commit at its end."""
+
+    def fresh(self, connection: sa.Connection) -> Any:
+        """Put empty tables in the place of all others, for the time of a bulk load, after which they get indexes."""
+
+    def insert(self, connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]]) -> None:
+        """Insert rows, whose values are those of all columns in order."""
+
+    def has_tables(self, connection: sa.Connection) -> bool:
+        """Tell whether there is an index already."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+
+def open_store(location: str, folder: Path, url: str | None) -> Store:
+    """Open the database of a table's index.
+
+    Parameters
+    ----------
+    location : str
+        The table's; every table has its own SQLite file or PostgreSQL schema.
+    folder : pathlib.Path
+        Where SQLite files lie.
+    url : str, optional
+        ``postgresql://user@host/database``, or ``sqlite:///file``.
+
+    Raises
+    ------
+    ArgumentError
+        If the URL names another kind of database.
+    """
+    digest = hashlib.sha256(location.encode()).hexdigest()[:12]
+    if url is None:
+        return SqliteStore(folder / f"{location.rstrip('/').rpartition('/')[2]}-{digest}.sqlite")
+    kind, _, rest = url.partition("://")
+    if kind == "sqlite" and rest.startswith("/"):
+        return SqliteStore(Path(rest[1:]))
+    if kind in ("postgresql", "postgres"):
+        return PostgresStore(f"postgresql+psycopg://{rest}", f"pixels_{digest}")
+    raise ArgumentError(kind, "is no database for an index", "Write postgresql://user@host/database.")
+
+
+class SqliteStore:
+    """An index in a file; readers see the last commit while somebody writes (WAL)."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._engine = sa.create_engine(
+            f"sqlite:///{path}", connect_args={"timeout": _PATIENCE}, pool_size=16, max_overflow=64
+        )
+        sa.event.listen(self._engine, "connect", _configure)
+        sa.event.listen(self._engine, "begin", _begin)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            connection = connection.execution_options(writes=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def fresh(self, connection: sa.Connection) -> Iterator[None]:
+        for table in schema.metadata.sorted_tables:
+            connection.execute(DropTable(table, if_exists=True))
+            connection.execute(CreateTable(table))
+        yield
+        for index in schema.INDEXES:
+            connection.execute(CreateIndex(index))
+
+    def insert(self, connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]]) -> None:
+        names = ", ".join(f'"{column.name}"' for column in table.columns)
+        places = ", ".join("?" * len(table.columns))
+        statement = f'INSERT INTO "{table.name}" ({names}) VALUES ({places})'
+        rows = rows if isinstance(rows, list) else list(rows)
+        for start in range(0, len(rows), _BATCH_ROWS):
+            connection.exec_driver_sql(statement, rows[start : start + _BATCH_ROWS])
+
+    def has_tables(self, connection: sa.Connection) -> bool:
+        return sa.inspect(connection).has_table(schema.state.name)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _configure(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where we say, not with the first INSERT
+    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -32768", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class PostgresStore:
+    """An index that several servers share, in a schema of its own."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._name = name
+        self._engine = sa.create_engine(url, pool_size=16, max_overflow=64, pool_pre_ping=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            connection = connection.execution_options(
+                isolation_level="REPEATABLE READ", schema_translate_map={None: self._name}
+            )
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            connection = connection.execution_options(schema_translate_map={None: self._name})
+            with connection.begin():
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(self._name))))
+                yield connection
+
+    @contextmanager
+    def fresh(self, connection: sa.Connection) -> Iterator[None]:
+        unfinished = f"{self._name}_next"
+        connection.execute(DropSchema(unfinished, cascade=True, if_exists=True))
+        connection.execute(CreateSchema(unfinished))
+        connection.execution_options(schema_translate_map={None: unfinished})
+        for table in schema.metadata.sorted_tables:
+            connection.execute(CreateTable(table))
+        yield
+        for index in schema.INDEXES:
+            connection.execute(CreateIndex(index))
+        # Readers keep what they see until here; then the new tables take the old ones' name.
+        connection.execute(DropSchema(self._name, cascade=True, if_exists=True))
+        connection.exec_driver_sql(f'ALTER SCHEMA "{unfinished}" RENAME TO "{self._name}"')
+        connection.execution_options(schema_translate_map={None: self._name})
+
+    def insert(self, connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]]) -> None:
+        target = connection.get_execution_options()["schema_translate_map"][None]
+        names = ", ".join(f'"{column.name}"' for column in table.columns)
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        with driver.cursor() as cursor, cursor.copy(f'COPY "{target}"."{table.name}" ({names}) FROM STDIN') as copy:
+            for row in rows:
+                copy.write_row([_without_nul(value) for value in row])
+
+    def has_tables(self, connection: sa.Connection) -> bool:
+        return sa.inspect(connection).has_table(schema.state.name, schema=self._name)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL's text cannot hold the character NUL, which broken elements may."""
+    return value.replace("\0", "") if isinstance(value, str) and "\0" in value else value

@@ -1,0 +1,57 @@
+"""What the rows of series and studies tell: the attributes of their level, out of the metadata of an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from dbx.pixels.index.model import Level
+from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL
+from dbx.pixels.index.values import column_value, name_columns
+
+#: Of the level of series, besides those that have a column (PS3.18 table 10.6.3-4).
+REQUEST_ATTRIBUTES = "00400275"
+
+STUDY_TAGS = frozenset(attribute.tag_text for attribute in ATTRIBUTES_BY_LEVEL[Level.STUDY])
+SERIES_TAGS = frozenset(attribute.tag_text for attribute in ATTRIBUTES_BY_LEVEL[Level.SERIES]) | {REQUEST_ATTRIBUTES}
+
+_SUMMARY_TAGS = STUDY_TAGS | SERIES_TAGS
+
+DataSet = dict[str, dict[str, Any]]
+
+
+def series_summary(data_set: bytes) -> DataSet:
+    """Take what an instance tells of its series, study and patient, without what is empty."""
+    return {
+        tag: element
+        for tag, element in orjson.loads(data_set).items()
+        if tag in _SUMMARY_TAGS and not is_empty(element)
+    }
+
+
+def study_summary(series: Iterable[Mapping[str, dict[str, Any]]]) -> DataSet:
+    """Put together what the series of a study tell of it: of each attribute what the first one tells that has it."""
+    summary: DataSet = {}
+    for told in series:
+        for tag, element in told.items():
+            if tag in STUDY_TAGS:
+                summary.setdefault(tag, element)
+    return dict(sorted(summary.items()))
+
+
+def columns(level: Level, summary: Mapping[str, dict[str, Any]]) -> list[Any]:
+    """Return the values of the columns that the level's attributes have, in order."""
+    values: list[Any] = []
+    for attribute in ATTRIBUTES_BY_LEVEL[level]:
+        element = summary.get(attribute.tag_text)
+        values.append(column_value(attribute, element))
+        if attribute.vr == "PN":
+            values.extend(name_columns(element))
+    return values
+
+
+def is_empty(element: Mapping[str, Any]) -> bool:
+    """Tell whether an element of DICOM JSON has no value."""
+    return not (element.get("Value") or "InlineBinary" in element or "BulkDataURI" in element)
