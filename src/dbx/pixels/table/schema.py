@@ -36,6 +36,7 @@ TABLE_SCHEMA = pa.schema(
         pa.field("parsed_by", pa.string()),
         pa.field("error", pa.string()),
         pa.field("issues", ISSUES),
+        pa.field("label_state", pa.string()),  # of segmentations: proposal (by AI) or final (saved by a person)
     ]
 )
 

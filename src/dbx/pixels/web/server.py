@@ -8,6 +8,7 @@ import threading
 from starlette.requests import Request
 
 from dbx.pixels.catalog import Catalog
+from dbx.pixels.catalog.uploads import Uploads
 from dbx.pixels.errors import PixelsError
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table.principal import Principal
@@ -32,6 +33,7 @@ class Server:
     def __init__(self, catalog: Catalog, index_url: str | None = None) -> None:
         self.catalog = catalog
         self.index = ServingIndex.open(catalog, index_url)
+        self.uploads = Uploads(catalog, self.index)
         self._stop = threading.Event()
         self._follower: threading.Thread | None = None
 

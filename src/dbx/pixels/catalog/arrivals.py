@@ -1,0 +1,129 @@
+"""Uploaded files before they enter the table: what they are, whether they may, and where they belong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import pyarrow as pa
+from pydicom import uid
+
+from dbx.pixels.dicom.schema import DICOM_TYPE
+from dbx.pixels.dicom.transformers import DicomMetaExtractor
+
+#: Below the volume: where uploads lie, and where what viewers make does.
+UPLOADS = "uploads"
+EXPORTS = "ohif/exports"
+
+#: Storage classes of what people make in viewers, by the beginnings of their UIDs: structured reports and presentation
+#: states (PS3.4 B.5).
+_EXPORTED_PREFIXES = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.11.")
+_LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"  # newer than pydicom's dictionary
+_SEGMENTATIONS = (uid.SegmentationStorage, _LABEL_MAP_SEGMENTATION)
+_EXPORTED = (*_SEGMENTATIONS, uid.SurfaceSegmentationStorage, uid.RTStructureSetStorage, uid.ParametricMapStorage)
+
+#: PS3.5 9.1; components with leading zeros are wrong, frequent and harmless.
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_UID_CHARACTERS = 64
+
+_UIDS = ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
+_FINAL = "final"
+
+
+class Failure(IntEnum):
+    """Why an object was not stored: values of Failure Reason (PS3.18 I.2.2, PS3.7 C.4)."""
+
+    DUPLICATE = 0x0111  # another object has its SOP Instance UID
+    INVALID = 0xA900  # it lacks a UID, or one is malformed
+    OTHER_STUDY = 0xA901  # it is not of the study of the URL
+    NOT_UNDERSTOOD = 0xC000  # it is no DICOM file
+
+
+@dataclass
+class Arrival:
+    """One uploaded file and what becomes of it.
+
+    Attributes
+    ----------
+    file : pathlib.Path
+        Where it lies.
+    header : pyarrow.RecordBatch
+        What `DicomMetaExtractor` read: one row.
+    SOPClassUID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID : str or None
+        As they are in it.
+    failure : Failure or None
+        Why it is not stored.
+    is_known : bool
+        Whether the same object was there already, so that this file is not needed.
+    """
+
+    file: Path
+    header: pa.RecordBatch
+    SOPClassUID: str | None
+    StudyInstanceUID: str | None
+    SeriesInstanceUID: str | None
+    SOPInstanceUID: str | None
+    failure: Failure | None = None
+    is_known: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it belongs below the volume. Its UIDs have been checked: they lead nowhere else."""
+        folder = EXPORTS if _is_export(self.SOPClassUID or "") else UPLOADS
+        return f"{folder}/{self.StudyInstanceUID}/{self.SeriesInstanceUID}/{self.SOPInstanceUID}.dcm"
+
+    @property
+    def label_state(self) -> str | None:
+        """Of a segmentation: whoever stores one through the server has looked at it."""
+        return _FINAL if self.SOPClassUID in _SEGMENTATIONS else None
+
+
+def is_uid(text: str | None) -> bool:
+    """Tell whether text is a UID: digits and dots, nothing else."""
+    return text is not None and len(text) <= _UID_CHARACTERS and _UID.fullmatch(text) is not None
+
+
+def read_arrivals(files: Sequence[Path], study: str | None) -> list[Arrival]:
+    """Read uploaded files and check them.
+
+    Parameters
+    ----------
+    files : sequence of pathlib.Path
+        Complete files.
+    study : str, optional
+        The study that they must belong to.
+
+    Returns
+    -------
+    list of Arrival
+        In order; those that must not be stored have a `failure`.
+    """
+    listed = pa.record_batch(
+        {
+            "local_path": pa.array([str(file) for file in files], pa.string()),
+            "length": pa.array([file.stat().st_size for file in files], pa.int64()),
+        }
+    )
+    headers = DicomMetaExtractor().transform_batch(listed)
+    rows = headers.select(["file_type", "error", "TransferSyntaxUID", *_UIDS]).to_pylist()
+    return [_arrival(file, headers.slice(index, 1), rows[index], study) for index, file in enumerate(files)]
+
+
+def _arrival(file: Path, header: pa.RecordBatch, row: dict[str, str | None], study: str | None) -> Arrival:
+    sop_class, study_uid, series, sop = uids = [row[name] for name in _UIDS]
+    arrival = Arrival(file, header, sop_class, study_uid, series, sop)
+    if row["error"] is not None or row["file_type"] != DICOM_TYPE or row["TransferSyntaxUID"] is None:
+        arrival.failure = Failure.NOT_UNDERSTOOD
+    elif not all(map(is_uid, uids)):
+        arrival.failure = Failure.INVALID
+    elif study is not None and study_uid != study:
+        arrival.failure = Failure.OTHER_STUDY
+    return arrival
+
+
+def _is_export(sop_class: str) -> bool:
+    return sop_class in _EXPORTED or sop_class.startswith(_EXPORTED_PREFIXES)

@@ -1,0 +1,126 @@
+"""Files on their way in: written beside their volume's folders, synced, and gone unless they are placed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from dbx.pixels.errors import StorageError
+
+#: Listings leave out names that begin with a dot.
+_FOLDER = ".incoming"
+_LOCK = "lock"
+
+
+class IncomingFile:
+    """One file that is being received.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Where it lies.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("xb")
+
+    def write(self, data: bytes) -> None:
+        """Add some more bytes."""
+        with _as_storage_error(self.path):
+            self._file.write(data)
+
+    def finish(self) -> Self:
+        """Make sure that all bytes are on the disk, and close the file."""
+        with _as_storage_error(self.path), self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        return self
+
+    def discard(self) -> None:
+        """Delete the file, unless it has been placed."""
+        with _as_storage_error(self.path):
+            self._file.close()
+            self.path.unlink(missing_ok=True)
+
+
+class Incoming:
+    """Where a volume's files are received.
+
+    Every process has a folder of its own there, which it keeps locked; what a killed process left behind is deleted by
+    the next one that receives.
+
+    Parameters
+    ----------
+    volume : pathlib.Path
+        The volume's folder; made when it is first needed.
+    """
+
+    def __init__(self, volume: Path) -> None:
+        self._folder = volume / _FOLDER
+        self._own: Path | None = None
+        self._own_lock: BinaryIO | None = None
+        self._first = threading.Lock()
+
+    def create(self) -> IncomingFile:
+        """Begin a file.
+
+        Raises
+        ------
+        StorageError
+            If the volume cannot be written.
+        """
+        with _as_storage_error(self._folder):
+            with self._first:
+                if self._own is None or not self._own.is_dir():
+                    self._own = self._make_own()
+            return IncomingFile(self._own / uuid.uuid4().hex)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only process that places files of this volume."""
+        with _as_storage_error(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            lock = (self._folder / _LOCK).open("ab")
+        with lock:
+            with _as_storage_error(self._folder):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _make_own(self) -> Path:
+        with self.locked():
+            for folder in self._folder.iterdir():
+                if folder.is_dir() and _is_left_behind(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+            own = self._folder / uuid.uuid4().hex
+            own.mkdir()
+            self._own_lock = (own / _LOCK).open("ab")
+            fcntl.flock(self._own_lock, fcntl.LOCK_EX)
+        return own
+
+
+def _is_left_behind(folder: Path) -> bool:
+    """Tell whether the process whose folder it was is gone; its lock is gone with it."""
+    with (folder / _LOCK).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+@contextmanager
+def _as_storage_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(str(path), error.strerror or str(error), "Check the volume's disk and rights.") from error

@@ -1,0 +1,284 @@
+"""The one door by which uploads enter the table, and leave it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from dbx.pixels.catalog.arrivals import EXPORTS, UPLOADS, Arrival, Failure, read_arrivals
+from dbx.pixels.catalog.catalog import Catalog
+from dbx.pixels.catalog.incoming import Incoming, IncomingFile
+from dbx.pixels.catalog.objects import listed_batch
+from dbx.pixels.dicom.comparison import same_data_set
+from dbx.pixels.dicom.transformers import TagExtractor
+from dbx.pixels.engine.transformer import merge_columns, merge_fields
+from dbx.pixels.errors import ArgumentError, ObjectNotFoundError, StorageError
+from dbx.pixels.storage import LISTING_SCHEMA, open_object, volume_path
+from dbx.pixels.storage.local import stat_object
+from dbx.pixels.table.changes import IDENTITY
+from dbx.pixels.table.objects import ObjectTable
+from dbx.pixels.table.principal import EVERYTHING, Principal
+from dbx.pixels.table.schema import TABLE_SCHEMA
+from dbx.pixels.table.upkeep import optimize_if_due
+
+
+class StoredObject(Protocol):
+    """An object of the table, as the serving index knows it."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def local_path(self) -> str: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def modificationTime(self) -> datetime: ...
+
+
+class Index(Protocol):
+    """What finds objects by their UIDs: the serving index, which lies on a higher floor."""
+
+    def sync(self) -> int:
+        """Bring it to the table's newest version."""
+
+    def find(self, sop: str, principal: Principal) -> StoredObject | None:
+        """Return the object that is shown for a SOP Instance UID."""
+
+
+@dataclass
+class _Group:
+    """The files of one request, waiting to be committed."""
+
+    arrivals: Sequence[Arrival]
+    is_done: bool = False
+    error: Exception | None = None
+
+
+class Uploads:
+    """Stores files in the catalog's volume and table, and removes them.
+
+    Several threads and processes may do so at once. Requests that wait for their turn are committed together, by the
+    one whose turn comes first.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Whose volume and table are written.
+    index : Index
+        Knows which objects there are, and follows what is stored.
+    """
+
+    def __init__(self, catalog: Catalog, index: Index) -> None:
+        self._catalog = catalog
+        self._index = index
+        self._volume = volume_path(catalog.volume)
+        self._root = Path(catalog.home.local_path(self._volume))
+        self._incoming = Incoming(self._root)
+        self._table: ObjectTable | None = None
+        self._waiting: deque[_Group] = deque()
+        self._turn = threading.Lock()
+
+    def receive(self) -> IncomingFile:
+        """Begin a file, to be written, finished, stored and, in any case, discarded.
+
+        Raises
+        ------
+        StorageError
+            If the volume cannot be written.
+        """
+        return self._incoming.create()
+
+    def store(self, files: Sequence[Path], study: str | None = None) -> list[Arrival]:
+        """Store files that were received: when this returns, they are placed, synced, committed and indexed.
+
+        An object that is there already with the same data set is not stored again; one that differs from what has its
+        SOP Instance UID is refused.
+
+        Parameters
+        ----------
+        files : sequence of pathlib.Path
+            Finished files from `receive`; those that are stored move to their place in the volume.
+        study : str, optional
+            Study Instance UID that all must have.
+
+        Returns
+        -------
+        list of Arrival
+            What became of each file, in order.
+
+        Raises
+        ------
+        StorageError
+            If the volume cannot be written; then nothing is stored.
+        TableError
+            If the table cannot be written; then nothing is stored.
+        """
+        arrivals = read_arrivals(files, study)
+        group = _Group([arrival for arrival in arrivals if arrival.failure is None])
+        if group.arrivals:
+            self._waiting.append(group)
+            with self._turn:
+                if not group.is_done:
+                    self._commit_waiting()
+            if group.error:
+                raise group.error
+        return arrivals
+
+    def holds(self, stored: StoredObject) -> bool:
+        """Tell whether an object was uploaded, and not indexed where it lay."""
+        folder = next((name for name in (UPLOADS, EXPORTS) if stored.path.startswith(f"{self._volume}/{name}/")), None)
+        return folder is not None and ".." not in stored.path.split("/")
+
+    def delete(self, objects: Sequence[StoredObject]) -> None:
+        """Delete uploads: their rows, their files and what the index knows of them.
+
+        Raises
+        ------
+        ArgumentError
+            If one was not uploaded; then none is deleted.
+        StorageError
+            If a file cannot be deleted.
+        TableError
+            If the table cannot be written.
+        """
+        for stored in objects:
+            if not self.holds(stored):
+                raise ArgumentError(stored.path, "was not uploaded", "Delete it where it lies, and ingest again.")
+        identities = [{name: getattr(stored, name) for name in IDENTITY} for stored in objects]
+        rows = pa.Table.from_pylist(identities, pa.schema([TABLE_SCHEMA.field(name) for name in IDENTITY]))
+        with self._turn, self._incoming.locked():
+            self._open_table().remove(rows)
+            for stored in objects:
+                self._delete_file(Path(self._catalog.home.local_path(stored.path)))
+            self._index.sync()
+
+    def _commit_waiting(self) -> None:
+        groups = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        try:
+            self._commit([arrival for group in groups for arrival in group.arrivals])
+        except Exception as error:
+            self._table = None  # it may have been replaced by another one: opened anew next time
+            for group in groups:
+                group.error = error
+        for group in groups:
+            group.is_done = True
+
+    def _commit(self, arrivals: Iterable[Arrival]) -> None:
+        with self._incoming.locked():
+            self._index.sync()
+            new = self._new(arrivals)
+            if new:
+                table = self._open_table()
+                self._place_and_save(new, table)
+                self._index.sync()
+                optimize_if_due(table)
+
+    def _new(self, arrivals: Iterable[Arrival]) -> list[Arrival]:
+        """Return what is to be stored; what is known already is marked as known, or refused."""
+        new: dict[str, Arrival] = {}
+        for arrival in arrivals:
+            sop = arrival.SOPInstanceUID
+            assert sop is not None
+            if sop in new:
+                same = _is_same(arrival.file, str(new[sop].file), None)
+            elif known := self._index.find(sop, EVERYTHING):
+                same = _is_same(arrival.file, known.local_path, known.length)
+            else:
+                same = None
+            if same is None:
+                new[sop] = arrival
+            elif same:
+                arrival.is_known = True
+            else:
+                arrival.failure = Failure.DUPLICATE
+        return list(new.values())
+
+    def _place_and_save(self, arrivals: Sequence[Arrival], table: ObjectTable) -> None:
+        placed: list[Path] = []
+        try:
+            touched: set[Path] = set()
+            for arrival in arrivals:
+                target = self._root / arrival.place
+                touched |= _make_folder(target.parent)
+                # A file that is in the way has no row: it is what a crash left there.
+                arrival.file.replace(target)
+                placed.append(target)
+            for folder in touched:
+                _sync_folder(folder)
+            table.save(self._rows(arrivals))
+        except BaseException as error:
+            for target in placed:
+                target.unlink(missing_ok=True)
+            if isinstance(error, OSError) and not isinstance(error, StorageError):
+                raise StorageError(str(self._root), error.strerror or str(error), "Check the volume's disk.") from error
+            raise
+
+    def _rows(self, arrivals: Sequence[Arrival]) -> pa.Table:
+        """Make the rows that an ingest of the placed files would make."""
+        paths = [f"{self._volume}/{arrival.place}" for arrival in arrivals]
+        status = [stat_object(self._catalog.home.local_path(path)) for path in paths]
+        found = [
+            {"path": path, "modificationTime": changed, "length": length, "is_anon": False}
+            for path, (_, changed, length) in zip(paths, status, strict=True)
+        ]
+        listed = listed_batch(pa.RecordBatch.from_pylist(found, LISTING_SCHEMA), self._volume, self._catalog.home)
+        tagged = TagExtractor().transform_batch(listed)
+        headers = pa.concat_batches([arrival.header for arrival in arrivals])
+        columns = dict(zip(headers.schema.names, headers.columns, strict=True))
+        for name in ("local_path", "length"):  # as they were while the files were received
+            del columns[name]
+        columns["label_state"] = pa.array([arrival.label_state for arrival in arrivals], pa.string())
+        fields = [pa.field(name, column.type) for name, column in columns.items()]
+        return pa.Table.from_batches([merge_columns(tagged, columns, merge_fields(tagged.schema, fields))])
+
+    def _open_table(self) -> ObjectTable:
+        if self._table is None:
+            self._table = ObjectTable.create_if_missing(self._catalog.location())
+        return self._table
+
+    def _delete_file(self, file: Path) -> None:
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(str(file), error.strerror or str(error), "Delete it by hand.") from error
+        with suppress(OSError):  # of folders that hold more
+            for folder in (file.parent, file.parent.parent):
+                folder.rmdir()
+
+
+def _is_same(file: Path, address: str, length: int | None) -> bool | None:
+    """Tell whether a file holds the same data set as an object; None if that is not there any more."""
+    try:
+        known = open_object(address, length)
+    except ObjectNotFoundError:
+        return None
+    with known, open_object(str(file)) as given:
+        return same_data_set(given, known)
+
+
+def _make_folder(folder: Path) -> set[Path]:
+    """Make a folder and return all whose entries change when a file is put into it."""
+    touched = {folder}
+    above = folder
+    while not above.exists():
+        above = above.parent
+        touched.add(above)
+    folder.mkdir(parents=True, exist_ok=True)
+    return touched
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
