@@ -109,22 +109,40 @@ def encoded_frame(source: Source, image: ImagePixel, frame: int) -> bytes:
 
 
 def _native(source: Source, image: ImagePixel, frame: int) -> NDArray:
+    data, first_bit = read_native(source, image, frame)
+    return native_frame(data, image, byte_order=NATIVE[image.transfer_syntax], first_bit=first_bit)
+
+
+def read_native(source: Source, image: ImagePixel, frame: int) -> tuple[bytes, int]:
+    """Read the bytes in which one frame of native pixel data lies.
+
+    Returns
+    -------
+    data : bytes
+        In the byte order of the object; single bytes are in order in any case.
+    first_bit : int
+        Where the frame begins in the first byte, if a pixel has one bit.
+
+    Raises
+    ------
+    PixelDataError
+        If the object ends before.
+    StorageError
+        If the object cannot be read.
+    """
     first_byte, first_bit = divmod(frame * image.frame_bits, 8)
     length = (first_bit + image.frame_bits + 7) // 8
-    byte_order = NATIVE[image.transfer_syntax]
-    if byte_order == ">" and image.bits_allocated <= 8 and _is_word_data(source, image):
+    if NATIVE[image.transfer_syntax] == ">" and image.bits_allocated <= 8 and is_word_data(source, image.offset):
         # Bytes were swapped within words, so that whole words are read (PS3.5 section 8.2).
         skipped = first_byte % 2
         words = read_range(source, image.offset + first_byte - skipped, (skipped + length + 1) // 2 * 2)
-        data = np.frombuffer(words, np.uint16).byteswap().tobytes()[skipped : skipped + length]
-    else:
-        data = read_range(source, image.offset + first_byte, length)
-    return native_frame(data, image, byte_order=byte_order, first_bit=first_bit)
+        return np.frombuffer(words, np.uint16).byteswap().tobytes()[skipped : skipped + length], first_bit
+    return read_range(source, image.offset + first_byte, length), first_bit
 
 
-def _is_word_data(source: Source, image: ImagePixel) -> bool:
-    """Tell whether the VR before the pixel data is OW; it is eight bytes long (PS3.5 section 7.1.2)."""
-    return read_range(source, image.offset - 8, 2) == b"OW"
+def is_word_data(source: Source, offset: int) -> bool:
+    """Tell whether the VR before pixel data at an offset is OW; it is eight bytes long (PS3.5 section 7.1.2)."""
+    return read_range(source, offset - 8, 2) == b"OW"
 
 
 def _encoded_video(source: Source, image: ImagePixel) -> bytes:

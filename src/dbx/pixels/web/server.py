@@ -12,6 +12,7 @@ from dbx.pixels.catalog.uploads import Uploads
 from dbx.pixels.errors import PixelsError
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table.principal import Principal
+from dbx.pixels.web.vanished import Vanished
 
 #: Seconds between two looks at the table, so that what another process ingests is seen within two.
 _INTERVAL = 1.0
@@ -33,6 +34,7 @@ class Server:
     def __init__(self, catalog: Catalog, index_url: str | None = None) -> None:
         self.catalog = catalog
         self.index = ServingIndex.open(catalog, index_url)
+        self.vanished = Vanished(catalog)
         self.uploads = Uploads(catalog, self.index)
         self._stop = threading.Event()
         self._follower: threading.Thread | None = None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from dbx.pixels.web.errors import HttpError
 
@@ -155,6 +155,13 @@ def multipart_related(parts: Iterable[Part], root_type: str) -> StreamingRespons
     boundary = uuid.uuid4().hex
     content_type = f'multipart/related; type="{root_type}"; boundary={boundary}'
     return StreamingResponse(_lines(parts, boundary), headers={"Content-Type": content_type})
+
+
+def multipart_bytes(parts: Iterable[Part], root_type: str) -> Response:
+    """Make a ``multipart/related`` answer of small parts, which is sent at once."""
+    boundary = uuid.uuid4().hex
+    content_type = f'multipart/related; type="{root_type}"; boundary={boundary}'
+    return Response(b"".join(_lines(parts, boundary)), headers={"Content-Type": content_type})
 
 
 def _lines(parts: Iterable[Part], boundary: str) -> Iterator[bytes]:

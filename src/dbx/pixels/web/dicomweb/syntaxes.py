@@ -1,0 +1,111 @@
+"""Which transfer syntax an answer has: what the client accepts, and what can be made of what is stored (contract 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from pydicom.uid import ExplicitVRLittleEndian
+from starlette.requests import Request
+
+from dbx.pixels.web.dicomweb.frames import can_be_decoded, media_type_of, syntax_as_stored
+from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, accepted, negotiate
+from dbx.pixels.web.errors import HttpError
+
+AS_STORED = "*"
+
+
+class Representation(NamedTuple):
+    """How an answer is written.
+
+    Attributes
+    ----------
+    media_type : MediaType
+        Of the answer.
+    transfer_syntax : str
+        UID of that of the instances or frames in it.
+    """
+
+    media_type: MediaType
+    transfer_syntax: str
+
+    @property
+    def content_type(self) -> str:
+        """The media type of one part, with its transfer syntax."""
+        return f"{self.media_type.name}; transfer-syntax={self.transfer_syntax}"
+
+
+def object_syntaxes(request: Request, offered: Sequence[MediaType]) -> tuple[MediaType, list[str]]:
+    """Choose the media type of whole objects.
+
+    Returns
+    -------
+    media_type : MediaType
+        One of those offered.
+    transfer_syntaxes : list of str
+        That the client takes objects of this type in, what it prefers first; ``"*"`` means as stored.
+
+    Raises
+    ------
+    HttpError
+        406, if the client takes none of the types.
+    """
+    chosen = negotiate(request, offered)
+    ranges = (range_ for range_ in accepted(request) if range_.quality and range_.admits(chosen))
+    return chosen, [range_.transfer_syntax or ExplicitVRLittleEndian for range_ in ranges]
+
+
+def object_syntax(stored: str | None, wanted: Iterable[str]) -> str | None:
+    """Return the first wanted transfer syntax that an object can be sent in, None if there is none.
+
+    Objects without file meta information have no transfer syntax; they are sent as files that have one.
+    """
+    for syntax in wanted:
+        if stored and syntax in (AS_STORED, stored):
+            return stored
+        if syntax == ExplicitVRLittleEndian and can_be_decoded(stored or ""):
+            return ExplicitVRLittleEndian
+        if not stored and syntax == AS_STORED:
+            return ExplicitVRLittleEndian
+    return None
+
+
+def frame_representation(request: Request, stored: str | None, *, single: bool) -> Representation:
+    """Choose how frames are sent.
+
+    Parameters
+    ----------
+    request : Request
+        Whose Accept header says what the client takes.
+    stored : str or None
+        Transfer syntax of the object.
+    single : bool
+        Whether it is one frame, which needs no multipart answer.
+
+    Raises
+    ------
+    HttpError
+        406, if the client takes nothing that can be had.
+    """
+    stored = stored or ""
+    as_stored = syntax_as_stored(stored)
+    by_type = {OCTET_STREAM: _octet_stream_syntaxes(stored, as_stored)}
+    if as_stored and (image_type := media_type_of(as_stored)) != OCTET_STREAM:
+        by_type[image_type] = {None: as_stored, AS_STORED: as_stored, as_stored: as_stored}
+    offered = [MediaType(name, multipart) for multipart in (True, False)[: 1 + single] for name in by_type]
+    for range_ in accepted(request):
+        for candidate in offered:
+            syntax = by_type[candidate.name].get(range_.transfer_syntax)
+            if range_.quality and syntax and range_.admits(candidate):
+                return Representation(candidate, syntax)
+    known = ", ".join(sorted({syntax for syntaxes in by_type.values() for syntax in syntaxes.values()}))
+    raise HttpError(406, f"can be had as {', '.join(map(str, offered))}, in transfer syntax {known or 'none'}")
+
+
+def _octet_stream_syntaxes(stored: str, as_stored: str | None) -> dict[str | None, str]:
+    syntaxes: dict[str | None, str] = {}
+    if as_stored:
+        syntaxes = {AS_STORED: as_stored, as_stored: as_stored}
+    if can_be_decoded(stored):
+        syntaxes |= {None: ExplicitVRLittleEndian, ExplicitVRLittleEndian: ExplicitVRLittleEndian}
+    return syntaxes
