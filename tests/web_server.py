@@ -80,7 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with running(Catalog(home=str(home))) as running_server:
         running_server.ingest(PYDICOM_DATA, zip_in_place=True, thumbnails=True)
         deadline = time.monotonic() + 10
-        while not httpx.get(f"{running_server.dicomweb}/studies").json() and time.monotonic() < deadline:
+        while httpx.get(f"{running_server.dicomweb}/studies").status_code != 200 and time.monotonic() < deadline:
             time.sleep(0.1)
         yield running_server
 

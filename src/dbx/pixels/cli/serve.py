@@ -12,6 +12,7 @@ import tempfile
 
 import click
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.cli.options import with_catalog
@@ -70,14 +71,12 @@ def run(catalog: Catalog, *, host: str, port: int, index_url: str | None = None,
         timeout_graceful_shutdown=_GRACE,
         server_header=False,
     )
-    server = uvicorn.Server(config)
     if workers > 1:
-        from uvicorn.supervisors import Multiprocess
-
-        Multiprocess(config, target=server.run, sockets=[listener]).run()
-    else:
-        server.run(sockets=[listener])
-    if not server.started and workers == 1:
+        Multiprocess(config, sockets=[listener]).run()
+        return
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])
+    if not server.started:
         sys.exit(1)
 
 

@@ -22,8 +22,8 @@ from dbx.pixels.web.errors import HttpError
 #: Where `viewer/build.py` puts them: what compresses well as ``name.br`` and ``name.gz``, all else as it is.
 FOLDER: Final = Path(__file__).parent / "viewer"
 
-#: First segments of the addresses that are pages of the viewer: the study list, modes, and OHIF's notices.
-PAGES: Final = frozenset(("", "viewer", "tmtv", "dynamic-volume", "usAnnotation", "notfoundserver", "notfoundstudy"))
+#: First segments of the addresses that are pages of the viewer, besides the study list: modes, and OHIF's notices.
+PAGES: Final = frozenset(("viewer", "tmtv", "dynamic-volume", "usAnnotation", "notfoundserver", "notfoundstudy"))
 
 _SUFFIXES: Final = {".br": "br", ".gz": "gzip"}
 _IDENTITY: Final = "identity"
@@ -126,7 +126,7 @@ def _policy(page: bytes) -> str:
 
 async def _answer(request: Request) -> Response:
     name: str = request.path_params["name"]
-    page = name.split("/", 1)[0] in PAGES
+    page = not name or name.split("/", 1)[0] in PAGES
     viewer = await run_in_threadpool(_viewer)
     if viewer is None and page:
         return HTMLResponse(_NOT_BUILT, 503)
