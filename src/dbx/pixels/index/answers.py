@@ -24,7 +24,7 @@ from dbx.pixels.index.attributes import (
     computed,
 )
 from dbx.pixels.index.model import Level, Search
-from dbx.pixels.index.reading import data_sets, in_scope
+from dbx.pixels.index.reading import data_sets, first_data_sets
 from dbx.pixels.index.rollups import batches
 from dbx.pixels.index.summaries import SERIES_TAGS, STUDY_TAGS, DataSet, is_empty
 
@@ -126,19 +126,8 @@ def _first_instances(
     if not told or not _asked(wanted) - known:
         return {}
     owner = schema.series.c.study_id if wanted.level is Level.STUDY else schema.series.c.id
-    first = (
-        sa.select(owner.label("owner"), sa.func.min(schema.instance.c.id).label("id"))
-        .select_from(schema.instance)
-        .join(schema.series, schema.series.c.id == schema.instance.c.series_id)
-        .where(schema.series.c.scope == scope, owner.in_(told), in_scope(scope))
-        .group_by(owner)
-        .subquery()
-    )
-    places = connection.execute(
-        sa.select(first.c.owner, *_PLACE).join(first, first.c.id == schema.instance.c.id).order_by(*_PLACE)
-    ).fetchall()
-    texts = data_sets(connection, places)
-    return {place.owner: orjson.loads(text) for place, text in zip(places, texts, strict=True)}
+    first = first_data_sets(connection, scope, owner, told)
+    return {number: orjson.loads(text) for number, text in first.items()}
 
 
 def _chosen(wanted: Search, told: Mapping[int, DataSet], stored: Mapping[int, DataSet]) -> dict[int, DataSet]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from pydicom.datadict import tag_for_keyword
 
 from dbx.pixels.index.matching import Condition, Matcher, Name
 from dbx.pixels.index.model import Level
@@ -20,20 +21,23 @@ STUDY_SERIES = "00201206"
 STUDY_INSTANCES = "00201208"
 SERIES_INSTANCES = "00201209"
 
-#: What answers hold without being asked (PS3.18 tables 10.6.3-3 to 10.6.3-5), by tag.
+
+def _tags(keywords: str) -> frozenset[str]:
+    return frozenset(f"{tag_for_keyword(keyword):08X}" for keyword in keywords.split())
+
+
+#: What answers hold without being asked (PS3.18 tables 10.6.3-3 to 10.6.3-5), by tag; RetrieveURL is for the server.
 ALWAYS: dict[Level, frozenset[str]] = {
-    # Date, time, accession number, availability, modalities, referring physician, description, time zone, patient's
-    # name, ID, birth date and sex, UID, ID, numbers of series and of instances.
-    Level.STUDY: frozenset(
-        "00080020 00080030 00080050 00080056 00080061 00080090 00081030 00080201 00100010 00100020 00100030 00100040"
-        " 0020000D 00200010 00201206 00201208".split()
-    ),
-    # Modality, time zone, description, UID, number, instances, start of the procedure step, request attributes.
-    Level.SERIES: frozenset("00080060 00080201 0008103E 0020000E 00200011 00201209 00400244 00400245 00400275".split()),
-    # Class, UID, availability, time zone, number, rows, columns, bits, frames.
-    Level.INSTANCE: frozenset(
-        "00080016 00080018 00080056 00080201 00200013 00280010 00280011 00280100 00280008".split()
-    ),
+    Level.STUDY: _tags("""
+        StudyDate StudyTime AccessionNumber InstanceAvailability ModalitiesInStudy ReferringPhysicianName
+        StudyDescription TimezoneOffsetFromUTC PatientName PatientID PatientBirthDate PatientSex StudyInstanceUID
+        StudyID NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances"""),
+    Level.SERIES: _tags("""
+        Modality TimezoneOffsetFromUTC SeriesDescription SeriesInstanceUID SeriesNumber NumberOfSeriesRelatedInstances
+        PerformedProcedureStepStartDate PerformedProcedureStepStartTime RequestAttributesSequence"""),
+    Level.INSTANCE: _tags("""
+        SOPClassUID SOPInstanceUID InstanceAvailability TimezoneOffsetFromUTC InstanceNumber Rows Columns
+        BitsAllocated NumberOfFrames"""),
 }
 
 

@@ -31,22 +31,16 @@ _KNOWN = pa.schema(
 
 def known_version(connection: sa.Connection) -> int | None:
     """Return the table's version that the index shows; None if it has to be made anew."""
-    remembered = dict(connection.execute(sa.select(schema.state.c.name, schema.state.c.value)).tuples().all())
+    remembered = dict(iter(connection.execute(sa.select(schema.state.c.name, schema.state.c.value))))
     return remembered.get("version") if remembered.get("layout") == LAYOUT else None
-
-
-def create(store: Store, connection: sa.Connection) -> None:
-    """Make an empty index, as of a table that does not exist."""
-    with store.fresh(connection):
-        _remember(connection, NO_TABLE)
 
 
 def build(store: Store, connection: sa.Connection, source: Source | None) -> None:
     """Make the index anew; without a source it is empty."""
-    if source is None:
-        create(store, connection)
-        return
     with store.fresh(connection):
+        if source is None:
+            _remember(connection, NO_TABLE)
+            return
         file_ids = {uri: number for number, uri in enumerate(source.files, 1)}
         store.insert(connection, schema.file, [(number, uri) for uri, number in file_ids.items()])
         loader = Loader(store, connection, file_ids, {})
@@ -94,7 +88,7 @@ def _remember(connection: sa.Connection, version: int) -> None:
 def _compare(connection: sa.Connection, source: Source, added: list[str], gone: Iterable[int]) -> None:
     """Make tables in the source's database: `moved`, objects with their new files, `fresh` and `vanished` ones."""
     duck = source.connection
-    duck.register("known", _known(connection, gone))
+    duck.register("known", known_instances(connection, gone))
     # Of a path that some foreign writer doubled, either row will do.
     duck.execute(f"""
         CREATE TEMP TABLE found AS
@@ -110,15 +104,15 @@ def _compare(connection: sa.Connection, source: Source, added: list[str], gone: 
         CREATE TEMP TABLE vanished AS SELECT id, series_id FROM known WHERE id NOT IN (SELECT id FROM moved)""")
 
 
-def _known(connection: sa.Connection, files: Iterable[int]) -> pa.Table:
-    """Return what the index holds of these files."""
-    columns = [schema.instance.c[name] for name in _KNOWN.names]
-    parts = []
-    for numbers in batches(sorted(files)):
-        query = sa.select(*columns).where(schema.instance.c.file_id.in_(numbers))
-        for rows in connection.execute(query).partitions(50_000):
+def known_instances(connection: sa.Connection, files: Iterable[int] | None = None) -> pa.Table:
+    """Return what the index holds of the objects of some data files, or of all."""
+    query = sa.select(*(schema.instance.c[name] for name in _KNOWN.names))
+    conditions = [[]] if files is None else [[schema.instance.c.file_id.in_(some)] for some in batches(sorted(files))]
+    parts = [_KNOWN.empty_table()]
+    for condition in conditions:
+        for rows in connection.execute(query.where(*condition)).partitions(50_000):
             parts.append(pa.table(dict(zip(_KNOWN.names, zip(*rows, strict=True), strict=True)), schema=_KNOWN))
-    return pa.concat_tables(parts) if parts else _KNOWN.empty_table()
+    return pa.concat_tables(parts)
 
 
 def _move(connection: sa.Connection, moved: Iterable[tuple[int, int]]) -> None:
@@ -159,7 +153,7 @@ def _reload(store: Store, connection: sa.Connection, source: Source, file_ids: d
         query = sa.select(schema.study.c.StudyInstanceUID, schema.study.c.id).where(
             schema.study.c.scope == EVERYTHING_SCOPE, schema.study.c.StudyInstanceUID.in_(some)
         )
-        study_ids.update(connection.execute(query).tuples().all())
+        study_ids.update(iter(connection.execute(query)))
     loader = Loader(store, connection, file_ids, study_ids)  # takes ids after those that now go
     for some in batches(sorted(ids)):
         connection.execute(sa.delete(schema.series).where(series.id.in_(some)))

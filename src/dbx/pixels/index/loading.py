@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -14,10 +13,9 @@ import sqlalchemy as sa
 from dbx.pixels.index import schema
 from dbx.pixels.index.model import Level
 from dbx.pixels.index.packing import PACK_BYTES, Packed, compress, with_bulk_root, without_file_meta
+from dbx.pixels.index.rollups import series_row
 from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL, EVERYTHING_SCOPE
 from dbx.pixels.index.store import Store
-from dbx.pixels.index.summaries import columns, series_summary
-from dbx.pixels.index.values import several
 
 _ORDER = ("StudyInstanceUID", "SeriesInstanceUID", "hidden", "InstanceNumber", "path")
 _BEFORE_ATTRIBUTES = ("path", "local_path", "length", "modificationTime")
@@ -96,19 +94,8 @@ class Loader:
                         for start, size in zip(packed.starts, packed.sizes, strict=True)
                     ]
             classes = {uid for uid in values["SOPClassUID"][at : at + shown] if uid}
-            summary = series_summary(texts[0])
-            series.append(
-                (
-                    EVERYTHING_SCOPE,
-                    series_id,
-                    study_id,
-                    study_uid,
-                    *columns(Level.SERIES, summary),
-                    several(sorted(classes)),
-                    shown,
-                    orjson.dumps(summary),
-                )
-            )
+            uids = (study_uid, series_uid)
+            series.append(series_row(EVERYTHING_SCOPE, series_id, study_id, uids, texts[0], classes, shown))
             at += count
         self._store.insert(self._connection, schema.pack, packs)
         self._store.insert(self._connection, schema.series, series)

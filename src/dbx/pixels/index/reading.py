@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -97,6 +97,33 @@ def data_sets(connection: sa.Connection, places: Iterable[Any]) -> Iterator[byte
         text = decompress(data, size)
         for place in members:
             yield text[place.start : place.start + place.size]
+
+
+def first_data_sets(
+    connection: sa.Connection, scope: int, owner: sa.ColumnElement[Any], ids: Collection[int]
+) -> dict[int, bytes]:
+    """Return the metadata of the first visible instance of each series or study, which `owner` tells apart.
+
+    Parameters
+    ----------
+    owner : sqlalchemy.ColumnElement
+        The column of `ids`: of `schema.instance`, or of its `schema.series`.
+    """
+    instance, series = schema.instance.c, schema.series.c
+    first = (
+        sa.select(owner.label("owner"), sa.func.min(instance.id).label("id"))
+        .select_from(schema.instance)
+        .join(schema.series, series.id == instance.series_id)
+        .where(series.scope == EVERYTHING_SCOPE, owner.in_(ids), in_scope(scope))
+        .group_by(owner)
+        .subquery()
+    )
+    places = connection.execute(
+        sa.select(first.c.owner, instance.pack_id, instance.start, instance.size)
+        .join(first, first.c.id == instance.id)
+        .order_by(instance.pack_id, instance.start)
+    ).fetchall()
+    return {place.owner: text for place, text in zip(places, data_sets(connection, places), strict=True)}
 
 
 def packed_series(connection: sa.Connection, scope: int, study: str, series: str) -> PackedSeries | None:

@@ -1,8 +1,8 @@
-"""The rows of studies, put together of those of their series."""
+"""The rows of series and studies: what is told of each, and how much it has."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -10,13 +10,38 @@ import orjson
 import sqlalchemy as sa
 
 from dbx.pixels.index import schema
+from dbx.pixels.index.attributes import SERIES_UID, STUDY_UID, computed
 from dbx.pixels.index.model import Level
 from dbx.pixels.index.store import Store
-from dbx.pixels.index.summaries import columns, study_summary
+from dbx.pixels.index.summaries import columns, series_summary, study_summary
 from dbx.pixels.index.values import several
 
 #: Ids in one statement.
 BATCH = 500
+
+
+def series_row(
+    scope: int,
+    series_id: int,
+    study_id: int,
+    uids: tuple[str, str],
+    data_set: bytes,
+    classes: Iterable[str],
+    instances: int,
+) -> tuple[Any, ...]:
+    """Return the row of a series, whose UIDs are given with its study's, and of which an instance's metadata tells."""
+    study_uid, series_uid = uids
+    summary = series_summary(data_set) | {STUDY_UID: computed("UI", study_uid), SERIES_UID: computed("UI", series_uid)}
+    return (
+        scope,
+        series_id,
+        study_id,
+        study_uid,
+        *columns(Level.SERIES, summary),
+        several(sorted(classes)),
+        instances,
+        orjson.dumps(summary),
+    )
 
 
 def write_studies(store: Store, connection: sa.Connection, scope: int, ids: Collection[int] | None = None) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
 
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.errors import TableNotFoundError
 from dbx.pixels.index import reading
-from dbx.pixels.index.following import NO_TABLE, build, create, follow, known_version
+from dbx.pixels.index.following import NO_TABLE, build, follow, known_version
 from dbx.pixels.index.model import Found, Instance, PackedSeries, Search
-from dbx.pixels.index.scopes import scope_of
+from dbx.pixels.index.scopes import find_scope, make_scope
 from dbx.pixels.index.searching import search
-from dbx.pixels.index.source import open_source
+from dbx.pixels.index.source import Source, open_source
 from dbx.pixels.index.store import Store, open_store
 from dbx.pixels.table import ObjectTable, Principal
 
@@ -55,12 +58,10 @@ class ServingIndex:
         """
         location = catalog.location()
         store = open_store(location, catalog.home.index, url)
-        with store.reading() as connection:
-            is_there = store.has_tables(connection)
-        if not is_there:
+        if not store.has_tables():
             with store.writing() as connection:
-                if not store.has_tables(connection):
-                    create(store, connection)
+                if not store.has_tables():  # another process may have been faster
+                    build(store, connection, None)
         return cls(store, location)
 
     def sync(self) -> int:
@@ -81,29 +82,14 @@ class ServingIndex:
             with self._store.reading() as connection:
                 if known_version(connection) == version:
                     return version
-            with self._store.writing() as connection:
-                version = self._newest()  # another process may have been at work while this one waited
-                known = known_version(connection)
-                if known == version:
-                    return version
-                if self._table is None:
-                    create(self._store, connection)
-                    return version
-                with open_source(self._table) as source:
-                    bring = build if known is None or known > version else follow
-                    bring(self._store, connection, source)
-            return version
+            with self._store.writing() as connection, self._source() as source:
+                return self._follow(connection, source)
 
     def rebuild(self) -> int:
         """Make the index anew of the table's newest version, and return that."""
-        with self._lock, self._store.writing() as connection:
-            version = self._newest()
-            if self._table is None:
-                create(self._store, connection)
-                return version
-            with open_source(self._table) as source:
-                build(self._store, connection, source)
-            return version
+        with self._lock, self._store.writing() as connection, self._source() as source:
+            build(self._store, connection, source)
+            return source.version if source else NO_TABLE
 
     def search(self, search_for: Search, principal: Principal) -> Found:
         """Answer a search (PS3.18 10.6).
@@ -113,8 +99,8 @@ class ServingIndex:
         ArgumentError
             If a key's value is malformed.
         """
-        with self._store.reading() as connection:
-            return search(connection, self._scope(principal), search_for)
+        with self._reading(principal) as (connection, scope):
+            return search(connection, scope, search_for)
 
     def instances(self, study: str, series: str | None, sop: str | None, principal: Principal) -> list[Instance]:
         """Find the instances of a study, a series, or one, in order of series, InstanceNumber and path.
@@ -124,14 +110,12 @@ class ServingIndex:
         list of Instance
             Empty if there is none that the principal may see.
         """
-        scope = self._scope(principal)
-        with self._store.reading() as connection:
+        with self._reading(principal) as (connection, scope):
             return reading.instances(connection, scope, study, series, sop)
 
     def find(self, sop: str, principal: Principal) -> Instance | None:
         """Find an instance by its SOP Instance UID alone; None if there is none that the principal may see."""
-        scope = self._scope(principal)
-        with self._store.reading() as connection:
+        with self._reading(principal) as (connection, scope):
             return next(iter(reading.instances(connection, scope, None, None, sop)), None)
 
     def metadata(self, study: str, series: str | None, sop: str | None, principal: Principal) -> Iterator[bytes]:
@@ -139,8 +123,7 @@ class ServingIndex:
 
         Group 0002 is left out; every `BulkDataURI` begins with `BULK_ROOT`.
         """
-        scope = self._scope(principal)
-        with self._store.reading() as connection:
+        with self._reading(principal) as (connection, scope):
             yield from reading.metadata(connection, scope, study, series, sop)
 
     def packed_metadata(self, study: str, series: str, principal: Principal) -> PackedSeries | None:
@@ -151,17 +134,51 @@ class ServingIndex:
         PackedSeries or None
             None if there is no such series, or the principal may not see all of it.
         """
-        scope = self._scope(principal)
-        with self._store.reading() as connection:
+        with self._reading(principal) as (connection, scope):
             return reading.packed_series(connection, scope, study, series)
 
     def close(self) -> None:
         """Close the index's database."""
         self._store.close()
 
-    def _scope(self, principal: Principal) -> int:
+    @contextmanager
+    def _reading(self, principal: Principal) -> Iterator[tuple[sa.Connection, int]]:
+        """Open a connection that sees one state of the index, and the principal's scope in it."""
         predicate = principal.row_filter(self._location)
-        return scope_of(self._store, self._location, predicate)
+        while True:
+            with self._store.reading() as connection:
+                scope = find_scope(connection, predicate)
+                if scope is not None:
+                    yield connection, scope
+                    return
+            self._make_scope(predicate or "true")
+
+    def _make_scope(self, predicate: str) -> None:
+        with self._lock, self._store.writing() as connection, self._source() as source:
+            self._follow(connection, source)  # what the filter shows is read from the newest version
+            if find_scope(connection, predicate) is None:
+                make_scope(self._store, connection, source, predicate)
+
+    def _follow(self, connection: sa.Connection, source: Source | None) -> int:
+        known = known_version(connection)
+        version = source.version if source else NO_TABLE
+        if known != version:
+            # A table with an older version than the one known is another table.
+            if source is None or known is None or known > version:
+                build(self._store, connection, source)
+            else:
+                follow(self._store, connection, source)
+        return version
+
+    @contextmanager
+    def _source(self) -> Iterator[Source | None]:
+        """Open the newest version of the table; None without a table."""
+        self._newest()
+        if self._table is None:
+            yield None
+            return
+        with open_source(self._table) as source:
+            yield source
 
     def _newest(self) -> int:
         """Look at the table's newest version, and return it."""

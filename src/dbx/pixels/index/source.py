@@ -86,17 +86,15 @@ class Source:
             self.connection.register("wanted", wanted)
             least, greatest = pc.min_max(wanted["StudyInstanceUID"]).as_py().values()
             self._uris = [uri for uri, file in self.files.items() if file.overlaps("StudyInstanceUID", least, greatest)]
-            self._condition = f"""StudyInstanceUID BETWEEN {literal(least)} AND {literal(greatest)}
-                AND SeriesInstanceUID IS NOT NULL AND SOPInstanceUID IS NOT NULL
+            self._condition = f"""{INDEXED} AND StudyInstanceUID BETWEEN {literal(least)} AND {literal(greatest)}
                 AND (StudyInstanceUID, SeriesInstanceUID) IN (SELECT StudyInstanceUID, SeriesInstanceUID FROM wanted)"""
         source = f"{self.scan(self._uris)} WHERE {self._condition}"
-        # Objects whose SOP Instance UID another object shows (contract 3); the newest, then the smallest path, is shown.
-        self.connection.execute(f"""
-            CREATE OR REPLACE TEMP TABLE shadowed AS
-            SELECT path FROM {source} AND SOPInstanceUID IN (
-                SELECT SOPInstanceUID FROM {source} GROUP BY SOPInstanceUID HAVING count(*) > 1)
-            QUALIFY row_number() OVER (PARTITION BY SOPInstanceUID ORDER BY modificationTime DESC NULLS LAST, path) > 1
-            """)
+        self.connection.execute(f"CREATE OR REPLACE TEMP TABLE shadowed AS {_shadowed(source)}")
+
+    def visible_paths(self, predicate: str) -> str:
+        """Return the SQL query of the objects that somebody with a row filter is shown."""
+        source = f"(SELECT * FROM {self.scan()} WHERE ({predicate})) WHERE {INDEXED}"
+        return f"SELECT path FROM {source} AND path NOT IN ({_shadowed(source)})"
 
     def ranges(self) -> list[Range]:
         """Divide the chosen series into ranges, of each of which the metadata fits into memory."""
@@ -143,6 +141,14 @@ def open_source(table: ObjectTable) -> Iterator[Source]:
     """
     with reading(table.log.folder) as connection:
         yield Source(connection, table)
+
+
+def _shadowed(source: str) -> str:
+    """Return the SQL query of objects whose SOP Instance UID another one shows: a newer, or one of a smaller path."""
+    return f"""
+        SELECT path FROM {source} AND SOPInstanceUID IN (
+            SELECT SOPInstanceUID FROM {source} GROUP BY SOPInstanceUID HAVING count(*) > 1)
+        QUALIFY row_number() OVER (PARTITION BY SOPInstanceUID ORDER BY modificationTime DESC NULLS LAST, path) > 1"""
 
 
 def _index_form(attribute: Attribute) -> str:

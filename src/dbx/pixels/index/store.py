@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema, DropTable
 
-from dbx.pixels.errors import ArgumentError
+from dbx.pixels.errors import ArgumentError, TableError
 from dbx.pixels.index import schema
 
 #: Seconds that a writer waits for another one: it may be rebuilding.
@@ -35,7 +35,7 @@ class Store(Protocol):
     def insert(self, connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]]) -> None:
         """Insert rows, whose values are those of all columns in order."""
 
-    def has_tables(self, connection: sa.Connection) -> bool:
+    def has_tables(self) -> bool:
         """Tell whether there is an index already."""
 
     def close(self) -> None:
@@ -111,8 +111,17 @@ class SqliteStore:
         for start in range(0, len(rows), _BATCH_ROWS):
             connection.exec_driver_sql(statement, rows[start : start + _BATCH_ROWS])
 
-    def has_tables(self, connection: sa.Connection) -> bool:
-        return sa.inspect(connection).has_table(schema.state.name)
+    def has_tables(self) -> bool:
+        try:
+            with self.reading() as connection:
+                return sa.inspect(connection).has_table(schema.state.name)
+        except sa.exc.OperationalError as error:
+            raise _cannot_open(str(self.path), error, "Check the folder and its permissions.") from error
+        except sa.exc.DatabaseError:  # damaged, or no database at all
+            self._engine.dispose()
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            return False
 
     def close(self) -> None:
         self._engine.dispose()
@@ -178,11 +187,20 @@ class PostgresStore:
             for row in rows:
                 copy.write_row([_without_nul(value) for value in row])
 
-    def has_tables(self, connection: sa.Connection) -> bool:
-        return sa.inspect(connection).has_table(schema.state.name, schema=self._name)
+    def has_tables(self) -> bool:
+        try:
+            with self.reading() as connection:
+                return sa.inspect(connection).has_table(schema.state.name, schema=self._name)
+        except sa.exc.OperationalError as error:
+            place = self._engine.url.render_as_string(hide_password=True).replace("+psycopg", "")
+            raise _cannot_open(place, error, "Check the address, and that the server is running.") from error
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _cannot_open(place: str, error: sa.exc.OperationalError, remedy: str) -> TableError:
+    return TableError(place, f"the index cannot be opened: {str(error.orig).strip().splitlines()[0]}", remedy)
 
 
 def _without_nul(value: Any) -> Any:

@@ -1,0 +1,105 @@
+"""A serving index over a table of a few rows, and short ways to ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dbx.pixels import Catalog
+from dbx.pixels.dicom.headers import read_headers
+from dbx.pixels.index import Key, Level, Search, ServingIndex
+from dbx.pixels.table import EVERYTHING, ObjectTable
+from table_rows import row
+
+#: Attributes of an instance by keyword, over those that every one has.
+_COMMON = {
+    "SpecificCharacterSet": "ISO_IR 192",
+    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2",
+    "Modality": "CT",
+    "PatientName": "Doe^John",
+    "StudyDate": "20240517",
+    "Rows": 512,
+}
+
+OpenIndex = Callable[[], ServingIndex]
+
+
+@pytest.fixture
+def table(catalog: Catalog) -> ObjectTable:
+    """The catalog's table, without rows."""
+    return ObjectTable.create_if_missing(catalog.location())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def index_url(request: pytest.FixtureRequest) -> str | None:
+    """What `--index` says: every test runs over both databases."""
+    return request.getfixturevalue("postgres") if request.param == "postgresql" else None
+
+
+@pytest.fixture
+def open_index(catalog: Catalog, index_url: str | None) -> Iterator[OpenIndex]:
+    """Open the index of the catalog's table, as often as a test likes."""
+    opened: list[ServingIndex] = []
+
+    def open_one() -> ServingIndex:
+        opened.append(ServingIndex.open(catalog, index_url))
+        return opened[-1]
+
+    yield open_one
+    for index in opened:
+        index.close()
+
+
+def instance(
+    path: str, study: int = 1, series: int = 1, number: int = 1, *, minutes: int = 0, **attributes: Any
+) -> dict[str, Any]:
+    """The row of an object as ingest makes it, with the attributes given by keyword."""
+    series_uid = f"1.2.{study}.{series}"
+    uids = {
+        "StudyInstanceUID": f"1.2.{study}",
+        "SeriesInstanceUID": series_uid,
+        "SOPInstanceUID": f"{series_uid}.{number}",
+    }
+    values = _COMMON | uids | {"InstanceNumber": number, "PatientID": f"P{study}"} | attributes
+    data_set = Dataset()
+    for keyword, value in values.items():
+        if value is not None:  # left out
+            setattr(data_set, keyword, value)
+    data_set.file_meta = FileMetaDataset()
+    data_set.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data_set.file_meta.MediaStorageSOPInstanceUID = data_set.SOPInstanceUID
+    content = BytesIO()
+    data_set.save_as(content, enforce_file_format=True)
+    return row(path, minutes=minutes, local_path=path, **read_headers([content.getvalue()]).to_pylist()[0])
+
+
+def found(index: ServingIndex, level: Level, *keys: tuple[str, str], **options: Any) -> list[str]:
+    """The UIDs that a search for keys, such as ("00100010", "doe*"), finds, in order."""
+    search = Search(level, keys=tuple(Key(tuple(tags.split(".")), value) for tags, value in keys), **options)
+    return [uid_of(data_set, level) for data_set in index.search(search, EVERYTHING).datasets]
+
+
+def shown(index: ServingIndex, level: Level, tag: str) -> dict[str, list[Any]]:
+    """The values of an attribute by UID."""
+    found = index.search(Search(level, include=frozenset({tag})), EVERYTHING).datasets
+    return {uid_of(data_set, level): data_set.get(tag, {}).get("Value", []) for data_set in found}
+
+
+def paths(index: ServingIndex) -> set[str]:
+    """The objects of all instances."""
+    uids = found(index, Level.INSTANCE)
+    instances = [index.find(uid, EVERYTHING) for uid in uids]
+    assert len(set(uids)) == len(uids), "an instance is shown twice"
+    return {instance.path for instance in instances if instance}
+
+
+def uid_of(data_set: dict[str, Any], level: Level) -> str:
+    """The UID of a study, series or instance."""
+    tag = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}[level]
+    return data_set[tag]["Value"][0]
