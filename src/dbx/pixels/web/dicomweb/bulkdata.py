@@ -6,12 +6,16 @@ import re
 from typing import Any
 
 import pydicom
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset
 
 from dbx.pixels.dicom.quiet import quiet
 from dbx.pixels.dicom.sources import Source, open_file
 from dbx.pixels.errors import DicomError, PixelsError
 from dbx.pixels.web.dicomweb.transcoding import swapped
+
+#: VRs whose values are bytes; where the VR depends on other attributes, it is one of these.
+_BINARY_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", "US or OW", "US or SS or OW"}
 
 _PATH = re.compile(r"[0-9A-Fa-f]{8}(/\d{1,9}/[0-9A-Fa-f]{8})*")
 
@@ -61,8 +65,7 @@ def _value(dataset: Dataset, steps: list[str], *, big_endian: bool) -> bytes | N
         is_item = dataset[tag].VR == "SQ" and number < len(items)
         return _value(items[number], steps[2:], big_endian=big_endian) if is_item else None
     element: Any = dataset.get_item(tag)  # as it is stored
-    if element.value is None:
-        return b""
-    if not isinstance(element.value, bytes):
+    vr = element.VR or (dictionary_VR(tag) if dictionary_has_tag(tag) else "UN")
+    if vr not in _BINARY_VRS or not isinstance(element.value, bytes):
         return None
-    return swapped(element.value, element.VR) if big_endian else element.value
+    return swapped(element.value, vr) if big_endian else element.value
