@@ -36,7 +36,7 @@ def table(catalog: Catalog) -> ObjectTable:
     return ObjectTable.create_if_missing(catalog.location())
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def index_url(request: pytest.FixtureRequest) -> str | None:
     """What `--index` says: every test runs over both databases."""
     return request.getfixturevalue("postgres") if request.param == "postgresql" else None

@@ -22,6 +22,7 @@ _INTERRUPTED = 128 + signal.SIGINT
 _MODULE_BY_VERB = {
     "demo": "demo",
     "doctor": "doctor",
+    "index": "index",
     "info": "info",
     "ingest": "ingest",
     "issues": "info",

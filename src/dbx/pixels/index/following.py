@@ -11,11 +11,8 @@ from dbx.pixels.index import schema
 from dbx.pixels.index.loading import Loader
 from dbx.pixels.index.rollups import batches, write_studies
 from dbx.pixels.index.schema import EVERYTHING_SCOPE, LAYOUT
-from dbx.pixels.index.source import INDEXED, Source
+from dbx.pixels.index.source import INDEXED, NO_TABLE, Shown, Source
 from dbx.pixels.index.store import Store
-
-#: The version of a table that does not exist.
-NO_TABLE = -1
 
 _SERIES = pa.schema([("StudyInstanceUID", pa.string()), ("SeriesInstanceUID", pa.string())])
 _KNOWN = pa.schema(
@@ -29,10 +26,17 @@ _KNOWN = pa.schema(
 )
 
 
-def known_version(connection: sa.Connection) -> int | None:
-    """Return the table's version that the index shows; None if it has to be made anew."""
+def shown(connection: sa.Connection) -> Shown | None:
+    """Return what the index shows; None if it has to be made anew."""
     remembered = dict(iter(connection.execute(sa.select(schema.state.c.name, schema.state.c.value))))
-    return remembered.get("version") if remembered.get("layout") == LAYOUT else None
+    if remembered.get("layout") != LAYOUT or not {"table", "version"} <= remembered.keys():
+        return None
+    return Shown(remembered["table"], remembered["version"])
+
+
+def shown_version(connection: sa.Connection) -> int:
+    """Return the version of the table that the index shows; -1 without one."""
+    return (shown(connection) or NO_TABLE).version
 
 
 def build(store: Store, connection: sa.Connection, source: Source | None) -> None:
@@ -48,7 +52,7 @@ def build(store: Store, connection: sa.Connection, source: Source | None) -> Non
         for part in source.ranges():
             loader.load(source.rows(part))
         write_studies(store, connection, EVERYTHING_SCOPE)
-        _remember(connection, source.version)
+        _remember(connection, source.shown)
 
 
 def follow(store: Store, connection: sa.Connection, source: Source) -> None:
@@ -75,14 +79,13 @@ def follow(store: Store, connection: sa.Connection, source: Source) -> None:
         _reload(store, connection, source, file_ids)
         for numbers in batches(sorted(gone)):
             connection.execute(sa.delete(schema.file).where(file.id.in_(numbers)))
-    _remember(connection, source.version)
+    _remember(connection, source.shown)
 
 
-def _remember(connection: sa.Connection, version: int) -> None:
+def _remember(connection: sa.Connection, now: Shown) -> None:
     connection.execute(sa.delete(schema.state))
-    connection.execute(
-        sa.insert(schema.state), [{"name": "layout", "value": LAYOUT}, {"name": "version", "value": version}]
-    )
+    values = {"layout": LAYOUT, **now._asdict()}
+    connection.execute(sa.insert(schema.state), [{"name": name, "value": value} for name, value in values.items()])
 
 
 def _compare(connection: sa.Connection, source: Source, added: list[str], gone: Iterable[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from dbx.pixels.dicom.image import PIXEL_COLUMNS
 from dbx.pixels.index import schema
-from dbx.pixels.index.model import Instance, PackedSeries
+from dbx.pixels.index.model import Instance, Level, PackedSeries
 from dbx.pixels.index.packing import decompress
 from dbx.pixels.index.schema import EVERYTHING_SCOPE
 
@@ -70,6 +70,19 @@ def instances(
         )
     )
     return [_instance(row._mapping) for row in connection.execute(query)]
+
+
+def totals(connection: sa.Connection) -> dict[Level, int]:
+    """Count what is shown to whoever may see everything."""
+    study = schema.study.c
+    found = connection.execute(
+        sa.select(
+            sa.func.count(),
+            sa.func.coalesce(sa.func.sum(study.NumberOfStudyRelatedSeries), 0),
+            sa.func.coalesce(sa.func.sum(study.NumberOfStudyRelatedInstances), 0),
+        ).where(study.scope == EVERYTHING_SCOPE)
+    ).one()
+    return dict(zip(Level, map(int, found), strict=True))
 
 
 def metadata(connection: sa.Connection, scope: int, study: str, series: str | None, sop: str | None) -> Iterator[bytes]:
@@ -163,7 +176,7 @@ def _shows_hidden(connection: sa.Connection, scope: int, series_id: int) -> bool
     return connection.scalar(query.limit(1)) is not None
 
 
-def _instance(row: Mapping[str, Any]) -> Instance:
+def _instance(row: sa.RowMapping) -> Instance:
     pixels = {name: row[name] for name in _TYPED_PIXEL_COLUMNS}
     pixels["pixel_data"] = row["pixel_tag"] and {
         "tag": row["pixel_tag"],

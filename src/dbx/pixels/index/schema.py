@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
@@ -39,10 +41,11 @@ def groups(keyword: str) -> str:
     return f"{keyword}_groups"
 
 
-def _type(attribute: Attribute) -> sa.types.TypeEngine:
+def _type(attribute: Attribute) -> sa.types.TypeEngine[Any]:
     if attribute.multiple:
         return sa.Text()  # \value\value\ so that one value can be looked for
-    return {"IS": sa.BigInteger(), "US": sa.Integer(), "DS": sa.Float(53)}.get(attribute.vr, sa.Text())
+    types: dict[str, sa.types.TypeEngine[Any]] = {"IS": sa.BigInteger(), "US": sa.Integer(), "DS": sa.Float(53)}
+    return types.get(attribute.vr, sa.Text())
 
 
 def _columns(level: Level) -> list[sa.Column]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from dbx.pixels.index import schema
-from dbx.pixels.index.following import known_instances, known_version
+from dbx.pixels.index.following import known_instances, shown_version
 from dbx.pixels.index.reading import first_data_sets
 from dbx.pixels.index.rollups import batches, series_row, write_studies
 from dbx.pixels.index.schema import EVERYTHING_SCOPE
@@ -19,7 +19,7 @@ def find_scope(connection: sa.Connection, predicate: str | None) -> int | None:
         return EVERYTHING_SCOPE
     return connection.scalar(
         sa.select(schema.scope.c.id).where(
-            schema.scope.c.predicate == predicate, schema.scope.c.version == known_version(connection)
+            schema.scope.c.predicate == predicate, schema.scope.c.version == shown_version(connection)
         )
     )
 
@@ -31,7 +31,7 @@ def make_scope(store: Store, connection: sa.Connection, source: Source | None, p
     """
     _forget_older(connection)
     number = (connection.scalar(sa.select(sa.func.max(schema.scope.c.id))) or EVERYTHING_SCOPE) + 1
-    store.insert(connection, schema.scope, [(number, predicate, known_version(connection))])
+    store.insert(connection, schema.scope, [(number, predicate, shown_version(connection))])
     if source is None:
         return
     source.connection.register("known", known_instances(connection))
@@ -44,7 +44,7 @@ def make_scope(store: Store, connection: sa.Connection, source: Source | None, p
 
 def _forget_older(connection: sa.Connection) -> None:
     older = list(
-        connection.scalars(sa.select(schema.scope.c.id).where(schema.scope.c.version != known_version(connection)))
+        connection.scalars(sa.select(schema.scope.c.id).where(schema.scope.c.version != shown_version(connection)))
     )
     for table in (schema.visible, schema.series, schema.study):
         connection.execute(sa.delete(table).where(table.c.scope.in_(older)))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from dbx.pixels.catalog import Catalog
-from dbx.pixels.errors import TableNotFoundError
 from dbx.pixels.index import reading
-from dbx.pixels.index.following import NO_TABLE, build, follow, known_version
-from dbx.pixels.index.model import Found, Instance, PackedSeries, Search
+from dbx.pixels.index.following import build, follow, shown
+from dbx.pixels.index.model import Found, Instance, Level, PackedSeries, Search
 from dbx.pixels.index.scopes import find_scope, make_scope
 from dbx.pixels.index.searching import search
-from dbx.pixels.index.source import Source, open_source
+from dbx.pixels.index.source import NO_TABLE, Shown, Source, open_source, shown_of
 from dbx.pixels.index.store import Store, open_store
 from dbx.pixels.table import ObjectTable, Principal
 
@@ -38,6 +38,7 @@ class ServingIndex:
         self._store = store
         self._location = location
         self._table: ObjectTable | None = None
+        self._log_folder: int | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -78,10 +79,10 @@ class ServingIndex:
             If the table cannot be read.
         """
         with self._lock:
-            version = self._newest()
+            newest = self._newest()
             with self._store.reading() as connection:
-                if known_version(connection) == version:
-                    return version
+                if shown(connection) == newest:
+                    return newest.version
             with self._store.writing() as connection, self._source() as source:
                 return self._follow(connection, source)
 
@@ -89,7 +90,7 @@ class ServingIndex:
         """Make the index anew of the table's newest version, and return that."""
         with self._lock, self._store.writing() as connection, self._source() as source:
             build(self._store, connection, source)
-            return source.version if source else NO_TABLE
+            return (source.shown if source else NO_TABLE).version
 
     def search(self, search_for: Search, principal: Principal) -> Found:
         """Answer a search (PS3.18 10.6).
@@ -137,6 +138,11 @@ class ServingIndex:
         with self._reading(principal) as (connection, scope):
             return reading.packed_series(connection, scope, study, series)
 
+    def totals(self) -> dict[Level, int]:
+        """Count studies, series and instances."""
+        with self._store.reading() as connection:
+            return reading.totals(connection)
+
     def close(self) -> None:
         """Close the index's database."""
         self._store.close()
@@ -160,15 +166,14 @@ class ServingIndex:
                 make_scope(self._store, connection, source, predicate)
 
     def _follow(self, connection: sa.Connection, source: Source | None) -> int:
-        known = known_version(connection)
-        version = source.version if source else NO_TABLE
-        if known != version:
-            # A table with an older version than the one known is another table.
-            if source is None or known is None or known > version:
+        known = shown(connection)
+        newest = source.shown if source else NO_TABLE
+        if known != newest:
+            if source is None or known is None or known.table != newest.table or known.version > newest.version:
                 build(self._store, connection, source)
             else:
                 follow(self._store, connection, source)
-        return version
+        return newest.version
 
     @contextmanager
     def _source(self) -> Iterator[Source | None]:
@@ -180,13 +185,19 @@ class ServingIndex:
         with open_source(self._table) as source:
             yield source
 
-    def _newest(self) -> int:
-        """Look at the table's newest version, and return it."""
-        if self._table is None:
+    def _newest(self) -> Shown:
+        """Look at the table's newest version."""
+        if self._table is None or self._log_folder != _identity(self._location):
+            self._log_folder = _identity(self._location)
             self._table = ObjectTable.find(self._location)
-            return NO_TABLE if self._table is None else self._table.version
-        try:
-            return self._table.refresh()
-        except TableNotFoundError:
-            self._table = None
-            return NO_TABLE
+        else:
+            self._table.refresh()
+        return shown_of(self._table) if self._table else NO_TABLE
+
+
+def _identity(location: str) -> int | None:
+    """Return what changes when a local table is made anew: nothing else tells who has opened the one before."""
+    try:
+        return Path(location, "_delta_log").stat().st_ino
+    except OSError:
+        return None

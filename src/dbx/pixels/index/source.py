@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -29,6 +30,22 @@ _PLACES = """
     StudyInstanceUID, SeriesInstanceUID, path NOT IN (SELECT path FROM shadowed) AS shown,
     pixel_data.tag AS pixel_tag, pixel_data."offset" AS pixel_offset, pixel_data.length AS pixel_length,
     fragments, coalesce(meta, '{}') AS meta"""
+
+
+class Shown(NamedTuple):
+    """What an index shows: a number of the table that tells it apart from one made anew in its place, and a version."""
+
+    table: int
+    version: int
+
+
+#: What is shown if there is no table.
+NO_TABLE = Shown(0, -1)
+
+
+def shown_of(table: ObjectTable) -> Shown:
+    """Return what an index shows that is at the version that the table is looked at."""
+    return Shown(int.from_bytes(hashlib.sha256(table.log.table_id.encode()).digest()[:7]), table.version)
 
 
 class Range(NamedTuple):
@@ -62,7 +79,7 @@ class Source:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, table: ObjectTable) -> None:
         self.connection = connection
-        self.version = table.version
+        self.shown = shown_of(table)
         self.files = dict(table.log.files)
         self._schema = table.schema
         connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'; SET preserve_insertion_order = false")

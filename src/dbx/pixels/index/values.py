@@ -96,8 +96,8 @@ def column_value(attribute: Attribute, element: Mapping[str, Any] | None) -> Any
 
 def name_columns(element: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
     """Return the folded columns of a name: its alphabetic group, and ``=group=group=`` of the others."""
-    values = (element or {}).get("Value") or ({},)
-    alphabetic, *others = name_groups(values[0])
+    values = (element or {}).get("Value")
+    alphabetic, *others = name_groups(values[0] if values else None)
     present = [fold(group) for group in others if group]
     return (fold(alphabetic) if alphabetic else None), (f"={'='.join(present)}=" if present else None)
 

@@ -163,6 +163,11 @@ class DeltaLog:
         self.schema = pa.schema([*columns, *(field for field in TABLE_SCHEMA if field.name not in self._columns)])
 
     @property
+    def table_id(self) -> str:
+        """What tells the table apart from one that was made anew in its place (Delta protocol, metadata)."""
+        return str(self._delta.metadata().id)
+
+    @property
     def version(self) -> int:
         """The version that is looked at."""
         return self._delta.version()
