@@ -43,7 +43,7 @@ def retrieve_objects(request: Request) -> Response:
     vanished = request.app.state.server.vanished
     if not media_type.multipart:
         return object_response(*suitable[0], vanished)
-    if len(suitable) == 1:  # what is wrong with it is told by the status
+    if len(instances) == 1:  # what is wrong with it is told by the status
         parts = [_part(request, *suitable[0], object_pieces(*suitable[0], vanished))]
         return multipart_related(parts, DICOM)
     sent = [pair for pair in suitable if is_there(pair[0], vanished)]

@@ -7,9 +7,25 @@ from urllib.parse import quote
 from starlette.requests import Request
 
 
+_USUAL_PORTS = {"http": 80, "https": 443}
+
+
 def service_root(request: Request) -> str:
-    """Return the root of the DICOMweb service as this client calls it, such as ``http://host:8042/dicom-web``."""
-    return f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path', '')}"
+    """Return the root of the DICOMweb service as this client calls it, such as ``http://host:8042/dicom-web``.
+
+    Some clients, dicomweb-client among them, leave the port out of the Host header. Where no proxy says that it stands
+    in between, it is the port of this server.
+    """
+    url = request.url
+    netloc = url.netloc
+    port = (request.scope.get("server") or ("", None))[1]
+    if url.port is None and port and port != _USUAL_PORTS.get(url.scheme) and not _is_forwarded(request):
+        netloc = f"{netloc}:{port}"
+    return f"{url.scheme}://{netloc}{request.scope.get('root_path', '')}"
+
+
+def _is_forwarded(request: Request) -> bool:
+    return any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-forwarded-host", "via"))
 
 
 def resource_url(root: str, study: str, series: str | None = None, instance: str | None = None) -> str:
