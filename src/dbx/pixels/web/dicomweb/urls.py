@@ -6,7 +6,6 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 
-
 _USUAL_PORTS = {"http": 80, "https": 443}
 
 
