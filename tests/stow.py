@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pydicom
 from pydicom.uid import generate_uid
 
-from web_server import RunningServer
+if TYPE_CHECKING:
+    from web_server import RunningServer
 
 BOUNDARY = "a-boundary"
 RELATED = f'multipart/related; type="application/dicom"; boundary="{BOUNDARY}"'

@@ -116,13 +116,20 @@ def read_arrivals(files: Sequence[Path], study: str | None) -> list[Arrival]:
 def _arrival(file: Path, header: pa.RecordBatch, row: dict[str, str | None], study: str | None) -> Arrival:
     sop_class, study_uid, series, sop = uids = [row[name] for name in _UIDS]
     arrival = Arrival(file, header, sop_class, study_uid, series, sop)
-    if row["error"] is not None or row["file_type"] != DICOM_TYPE or row["TransferSyntaxUID"] is None:
+    is_dicom = row["error"] is None and row["file_type"] == DICOM_TYPE and row["TransferSyntaxUID"] is not None
+    if not is_dicom or not _has_preamble(file):
         arrival.failure = Failure.NOT_UNDERSTOOD
     elif not all(map(is_uid, uids)):
         arrival.failure = Failure.INVALID
     elif study is not None and study_uid != study:
         arrival.failure = Failure.OTHER_STUDY
     return arrival
+
+
+def _has_preamble(file: Path) -> bool:
+    """Tell whether a file begins as PS3.10 7.1 says. Of data that lies around less is asked, but it is not sent on."""
+    with file.open("rb") as opened:
+        return opened.read(132)[128:] == b"DICM"
 
 
 def _is_export(sop_class: str) -> bool:

@@ -162,25 +162,25 @@ class Uploads:
             self._index.sync()
 
     def _commit_waiting(self) -> None:
-        groups = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        try:
-            self._commit([arrival for group in groups for arrival in group.arrivals])
-        except Exception as error:
-            self._table = None  # it may have been replaced by another one: opened anew next time
+        with self._incoming.locked():
+            groups = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            try:
+                self._commit([arrival for group in groups for arrival in group.arrivals])
+            except Exception as error:
+                self._table = None  # it may have been replaced by another one: opened anew next time
+                for group in groups:
+                    group.error = error
             for group in groups:
-                group.error = error
-        for group in groups:
-            group.is_done = True
+                group.is_done = True
 
     def _commit(self, arrivals: Iterable[Arrival]) -> None:
-        with self._incoming.locked():
+        self._index.sync()
+        new = self._new(arrivals)
+        if new:
+            table = self._open_table()
+            self._place_and_save(new, table)
             self._index.sync()
-            new = self._new(arrivals)
-            if new:
-                table = self._open_table()
-                self._place_and_save(new, table)
-                self._index.sync()
-                optimize_if_due(table)
+            optimize_if_due(table)
 
     def _new(self, arrivals: Iterable[Arrival]) -> list[Arrival]:
         """Return what is to be stored; what is known already is marked as known, or refused."""

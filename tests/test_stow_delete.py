@@ -1,0 +1,108 @@
+"""DELETE of what was uploaded: file, row and index entry go; what was indexed in place stays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pydicom
+import pytest
+from dicomweb_client import DICOMwebClient
+
+from stow import encoded, files, instance, rows, store, uids, volume
+
+from conftest import TEST_FILES
+
+if TYPE_CHECKING:
+    from web_server import RunningServer
+
+pytest_plugins = ["web_server"]
+
+CT = TEST_FILES / "CT_small.dcm"
+STUDY, SERIES, SOP = uids(CT.read_bytes())
+
+
+def another(series: str = SERIES) -> bytes:
+    """Another object of the CT's study."""
+    return instance(CT, StudyInstanceUID=STUDY, SeriesInstanceUID=series)
+
+
+def left(server: RunningServer) -> list[str]:
+    """SOP Instance UIDs that are left, which table, volume and index agree about."""
+    in_table = sorted(row["SOPInstanceUID"] for row in rows(server, "SOPInstanceUID"))
+    response = httpx.get(f"{server.dicomweb}/instances")
+    found = response.json() if response.status_code == 200 else []
+    assert sorted(dataset["00080018"]["Value"][0] for dataset in found) == in_table
+    return in_table
+
+
+def test_an_instance_is_deleted(empty_server: RunningServer) -> None:
+    other = another()
+    store(empty_server, CT.read_bytes(), other)
+    client = DICOMwebClient(empty_server.dicomweb)
+    client.delete_instance(STUDY, SERIES, SOP)
+    assert left(empty_server) == [uids(other)[2]]
+    assert files(empty_server) == ["uploads/{}/{}/{}.dcm".format(*uids(other))]
+    response = httpx.delete(f"{empty_server.dicomweb}/studies/{STUDY}/series/{SERIES}/instances/{SOP}")
+    assert response.status_code == 404
+    assert store(empty_server, CT.read_bytes()).status_code == 200, "it may come again"
+
+
+def test_a_series_is_deleted(empty_server: RunningServer) -> None:
+    other = another("1.2.3")
+    store(empty_server, CT.read_bytes(), another(), other)
+    assert httpx.delete(f"{empty_server.dicomweb}/studies/{STUDY}/series/{SERIES}").status_code == 204
+    assert left(empty_server) == [uids(other)[2]]
+    assert len(files(empty_server)) == 1
+
+
+def test_a_study_is_deleted_with_its_folders(empty_server: RunningServer) -> None:
+    segmentation = instance(TEST_FILES / "liver_1frame.dcm", StudyInstanceUID=STUDY)
+    other = instance(CT)
+    store(empty_server, CT.read_bytes(), another("1.2.3"), segmentation, other)
+    assert httpx.delete(f"{empty_server.dicomweb}/studies/{STUDY}").status_code == 204
+    assert left(empty_server) == [uids(other)[2]]
+    assert [path.name for path in (volume(empty_server) / "uploads").iterdir()] == [uids(other)[0]]
+    assert list((volume(empty_server) / "ohif/exports").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["/studies/1.2.3", f"/studies/{STUDY}/series/1.2.3", "/studies/no-uid"])
+def test_what_is_unknown_is_not_found(empty_server: RunningServer, path: str) -> None:
+    store(empty_server, CT.read_bytes())
+    assert httpx.delete(empty_server.dicomweb + path).status_code == 404
+    assert left(empty_server) == [SOP]
+
+
+def test_what_was_indexed_in_place_is_not_deleted(empty_server: RunningServer, tmp_path: Path) -> None:
+    in_place = tmp_path / "ct.dcm"
+    shutil.copy(CT, in_place)
+    empty_server.ingest(in_place)
+    other = another()
+    store(empty_server, other)
+    kept = sorted((SOP, uids(other)[2]))
+    for path in ("", f"/series/{SERIES}", f"/series/{SERIES}/instances/{SOP}"):
+        response = httpx.delete(f"{empty_server.dicomweb}/studies/{STUDY}{path}")
+        assert response.status_code == 403
+        assert "indexed where it lies" in response.json()["error"]
+    assert left(empty_server) == kept
+    assert in_place.exists()
+    assert len(files(empty_server)) == 1
+
+
+def test_a_copy_in_place_shows_again_when_the_upload_goes(empty_server: RunningServer, tmp_path: Path) -> None:
+    store(empty_server, CT.read_bytes())
+    changed = pydicom.dcmread(CT)
+    changed.PatientID = "in place"
+    (tmp_path / "ct.dcm").write_bytes(encoded(changed))
+    uploaded = Path(rows(empty_server, "local_path")[0]["local_path"])
+    older = uploaded.stat().st_mtime - 60
+    os.utime(tmp_path / "ct.dcm", (older, older))
+    empty_server.ingest(tmp_path / "ct.dcm")
+    url = f"{empty_server.dicomweb}/studies/{STUDY}"
+    assert httpx.delete(url).status_code == 204
+    assert left(empty_server) == [SOP]
+    assert httpx.delete(url).status_code == 403
+    assert not uploaded.exists()
