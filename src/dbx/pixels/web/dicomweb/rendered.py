@@ -113,8 +113,9 @@ def _whole_number(name: str, text: str) -> int | None:
 
 
 def _window(text: str) -> RequestedWindow:
-    center, width, function = ([piece.strip() for piece in text.split(",")] + ["linear"])[:3]
-    return requested_window(center, width, function)
+    center, _, rest = text.partition(",")
+    width, _, function = rest.partition(",")
+    return requested_window(center, width, function.strip() or "linear")
 
 
 def requested_window(center: str, width: str, function: str = "linear") -> RequestedWindow:
