@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -48,8 +49,11 @@ def in_scope(scope: int) -> sa.ColumnElement[bool]:
     return sa.exists().where(schema.visible.c.scope == scope, schema.visible.c.instance_id == schema.instance.c.id)
 
 
-def of(study: str | None, series: str | None, sop: str | None) -> list[sa.ColumnElement[bool]]:
-    """Return the conditions that an instance, joined with its series, is that one, or of that series or study."""
+def of(study: Any, series: Any, sop: Any) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions that an instance, joined with its series, is that one, or of that series or study.
+
+    The UIDs are texts or parameters; None for any.
+    """
     columns = (schema.series.c.StudyInstanceUID, schema.series.c.SeriesInstanceUID, schema.instance.c.SOPInstanceUID)
     pairs = zip(columns, (study, series, sop), strict=True)
     return [schema.series.c.scope == EVERYTHING_SCOPE, *(column == uid for column, uid in pairs if uid is not None)]
@@ -59,17 +63,25 @@ def instances(
     connection: sa.Connection, scope: int, study: str | None, series: str | None, sop: str | None
 ) -> list[Instance]:
     """Find instances by what is given of their UIDs, in order of series, InstanceNumber and path."""
-    query = (
+    uids = {"study": study, "series": series, "sop": sop}
+    given = {name: uid for name, uid in uids.items() if uid is not None}
+    return [_instance(row._mapping) for row in connection.execute(_instances_query(scope, frozenset(given)), given)]
+
+
+@lru_cache(maxsize=64)
+def _instances_query(scope: int, given: frozenset[str]) -> sa.Select:
+    """Make the query by the names of the UIDs that are given. Making it takes longer than running it for a frame."""
+    uids: Iterator[Any] = (sa.bindparam(name) if name in given else None for name in ("study", "series", "sop"))
+    return (
         sa.select(*_INSTANCE_COLUMNS)
         .join(schema.series, schema.series.c.id == schema.instance.c.series_id)
-        .where(*of(study, series, sop), in_scope(scope))
+        .where(*of(*uids), in_scope(scope))
         .order_by(
             schema.series.c.SeriesNumber.nulls_last(),
             schema.series.c.SeriesInstanceUID,
             schema.instance.c.id,  # within a series by InstanceNumber and path
         )
     )
-    return [_instance(row._mapping) for row in connection.execute(query)]
 
 
 def totals(connection: sa.Connection) -> dict[Level, int]:
