@@ -49,8 +49,8 @@ def build(store: Store, connection: sa.Connection, source: Source | None) -> Non
         store.insert(connection, schema.file, [(number, uri) for uri, number in file_ids.items()])
         loader = Loader(store, connection, file_ids, {})
         source.choose()
-        for part in source.ranges():
-            loader.load(source.rows(part))
+        for rows in source.rows():
+            loader.load(rows)
         write_studies(store, connection, EVERYTHING_SCOPE)
         _remember(connection, source.shown)
 
@@ -162,8 +162,8 @@ def _reload(store: Store, connection: sa.Connection, source: Source, file_ids: d
         connection.execute(sa.delete(schema.series).where(series.id.in_(some)))
     if wanted:
         source.choose(pa.Table.from_pylist([dict(zip(_SERIES.names, uids, strict=True)) for uids in wanted], _SERIES))
-        for part in source.ranges():
-            loader.load(source.rows(part))
+        for rows in source.rows():
+            loader.load(rows)
     write_studies(store, connection, EVERYTHING_SCOPE, set(study_ids.values()))
 
 

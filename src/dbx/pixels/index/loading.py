@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
 
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from dbx.pixels.index import schema
 from dbx.pixels.index.model import Level
-from dbx.pixels.index.packing import PACK_BYTES, Packed, compress, with_bulk_root, without_file_meta
+from dbx.pixels.index.packing import Metadata, Text, compress, texts
 from dbx.pixels.index.rollups import series_row
 from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL, EVERYTHING_SCOPE
 from dbx.pixels.index.store import Store
@@ -64,7 +64,7 @@ class Loader:
         """
         rows = rows.append_column("hidden", pc.invert(rows["shown"]).cast(pa.int8()))
         order = pc.sort_indices(rows.select(_ORDER), [(name, "ascending") for name in _ORDER])
-        data_sets = _Metadata(rows["meta"], order)
+        metadata, places = Metadata(rows["meta"]), order.to_numpy().tolist()
         table = rows.drop_columns(["meta"]).take(order)
         values = {name: _python(table[name]) for name in table.column_names if name != "fragments"}
         attributes = [values[attribute.keyword] for attribute in ATTRIBUTES_BY_LEVEL[Level.INSTANCE]]
@@ -76,39 +76,41 @@ class Loader:
         studies: set[int] = set()
         keys = zip(values["StudyInstanceUID"], values["SeriesInstanceUID"], strict=True)
         at = 0
-        for (study_uid, series_uid), members in groupby(keys):
-            count = sum(1 for _ in members)
-            shown = sum(values["shown"][at : at + count])
-            study_id, series_id = self._study_id(study_uid), self._take("series")
-            studies.add(study_id)
-            sops = values["SOPInstanceUID"][at : at + count]
-            texts = [with_bulk_root(data_sets[at + n], study_uid, series_uid, sops[n]) for n in range(count)]
-            for is_shown, some in ((True, texts[:shown]), (False, texts[shown:])):
-                for part, packed in enumerate(pack_all(some)):
-                    pack_id = self._take("pack")
-                    packs.append(
-                        (pack_id, series_id, is_shown, part, packed.size, packed.has_bulk, packed.data),
-                    )
-                    placed += [
-                        (series_id, pack_id, start, size)
-                        for start, size in zip(packed.starts, packed.sizes, strict=True)
-                    ]
-            classes = {uid for uid in values["SOPClassUID"][at : at + shown] if uid}
-            uids = (study_uid, series_uid)
-            series.append(series_row(EVERYTHING_SCOPE, series_id, study_id, uids, texts[0], classes, shown))
-            at += count
+        with ThreadPoolExecutor() as pool:
+            for uids, members in groupby(keys):
+                end = at + sum(1 for _ in members)
+                shown = at + sum(values["shown"][at:end])
+                study_id, series_id = self._study_id(uids[0]), self._take("series")
+                studies.add(study_id)
+                first: Text | None = None
+                for is_shown, some in ((True, range(at, shown)), (False, range(shown, end))):
+                    data_sets = [metadata.after_brace(places[number]) for number in some]
+                    sops = values["SOPInstanceUID"][some.start : some.stop]
+                    for part, text in enumerate(texts(data_sets, *uids, sops) if data_sets else ()):
+                        first = first or text
+                        pack_id = self._take("pack")
+                        data = pool.submit(compress, text.text)
+                        packs.append((pack_id, series_id, is_shown, part, len(text.text), text.has_bulk, data))
+                        placed += [(series_id, pack_id, *place) for place in zip(text.starts, text.sizes, strict=True)]
+                assert first is not None
+                told = first.text[first.starts[0] : first.starts[0] + first.sizes[0]]
+                classes = {uid for uid in values["SOPClassUID"][at:shown] if uid}
+                series.append(series_row(EVERYTHING_SCOPE, series_id, study_id, uids, told, classes, shown - at))
+                at = end
+        packs = [(*pack, data.result()) for *pack, data in packs]
         self._store.insert(self._connection, schema.pack, packs)
         self._store.insert(self._connection, schema.series, series)
-        first = self._next["instance"]
+        next_id = self._next["instance"]
         self._next["instance"] += at
+        series_ids, pack_ids, starts, sizes = zip(*placed, strict=True)
         instances = zip(
-            range(first, first + at),
-            [series_id for series_id, *_ in placed],
+            range(next_id, next_id + at),
+            series_ids,
             [self._file_ids[uri] for uri in values["filename"]],
             values["shown"],
-            [pack_id for _, pack_id, *_ in placed],
-            [start for _, _, start, _ in placed],
-            [size for *_, size in placed],
+            pack_ids,
+            starts,
+            sizes,
             *(values[name] for name in _BEFORE_ATTRIBUTES),
             *attributes,
             *(values[name] for name in _AFTER_ATTRIBUTES),
@@ -126,36 +128,6 @@ class Loader:
         if uid not in self._study_ids:
             self._study_ids[uid] = self._take("study")
         return self._study_ids[uid]
-
-
-def pack_all(data_sets: Sequence[bytes]) -> Iterator[Packed]:
-    """Pack the data sets of a series, in one pack unless they are much."""
-    starts, size = [0], 0
-    for number, data_set in enumerate(data_sets):
-        if size > PACK_BYTES:
-            starts.append(number)
-            size = 0
-        size += len(data_set)
-    ends = [*starts[1:], len(data_sets)]
-    for start, end in zip(starts, ends, strict=True):
-        if start < end:
-            yield compress(data_sets[start:end], is_first=start == 0, is_last=end == len(data_sets))
-
-
-class _Metadata:
-    """The metadata of rows in an order, each cut out of Arrow's memory when it is asked for."""
-
-    def __init__(self, column: pa.ChunkedArray, order: pa.Array) -> None:
-        array = pa.concat_arrays(
-            [chunk.cast(pa.large_string()) for chunk in column.chunks] or [pa.array([], pa.large_string())]
-        )
-        self._offsets = memoryview(array.buffers()[1]).cast("q")[array.offset :]
-        self._text = memoryview(array.buffers()[2] or b"")
-        self._order = order.to_numpy().tolist()
-
-    def __getitem__(self, number: int) -> bytes:
-        row = self._order[number]
-        return without_file_meta(self._text[self._offsets[row] : self._offsets[row + 1]])
 
 
 def _python(column: pa.ChunkedArray) -> list[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -22,47 +23,80 @@ _DATA_SET = re.compile(rb'[{,]\s*("(?!0002)[0-9A-Fa-f]{8}"\s*:)')
 _BULK = re.compile(rb'("BulkDataURI"\s*:\s*")(?=bulkdata/)')
 
 
-class Packed(NamedTuple):
-    """A text of some instances, compressed, with the place of each one in it."""
+class Text(NamedTuple):
+    """The text of a pack, with the place of each data set in it."""
 
-    data: bytes
-    size: int
-    has_bulk: bool
+    text: bytes
     starts: list[int]
     sizes: list[int]
 
+    @property
+    def has_bulk(self) -> bool:
+        """Whether `BULK_ROOT` occurs in it."""
+        return BULK_ROOT in self.text
 
-def without_file_meta(meta: bytes | memoryview) -> bytes:
-    """Cut group 0002, which never leaves through DICOMweb, off the metadata of an object."""
-    match = _DATA_SET.search(meta)
-    return b"{" + bytes(meta[match.start(1) :]) if match else b"{}"
+
+class Metadata:
+    """The column `meta` of some rows; group 0002, which never leaves through DICOMweb, is cut off when it is read."""
+
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        chunks = [chunk.cast(pa.large_string()) for chunk in column.chunks]
+        array = pa.concat_arrays(chunks or [pa.array([], pa.large_string())])
+        _, offsets, text = array.buffers()
+        self._offsets = memoryview(offsets).cast("q")[array.offset :]
+        self._text = memoryview(text or b"")
+
+    def after_brace(self, row: int) -> memoryview | bytes:
+        """Return the data set of a row without its opening brace."""
+        end = self._offsets[row + 1]
+        match = _DATA_SET.search(self._text, self._offsets[row], end)
+        return self._text[match.start(1) : end] if match else b"}"
 
 
-def with_bulk_root(data_set: bytes, study: str, series: str, instance: str) -> bytes:
+def texts(data_sets: Sequence[memoryview | bytes], study: str, series: str, instances: Sequence[str]) -> Iterator[Text]:
+    """Write the data sets of a series into the texts of its packs: one, unless they are much.
+
+    Parameters
+    ----------
+    data_sets : sequence of memoryview or bytes
+        Without their opening braces.
+    study, series : str
+        UIDs of the series and its study.
+    instances : sequence of str
+        SOP Instance UIDs of the data sets.
+
+    Yields
+    ------
+    Text
+        One after the other, they are one JSON array.
+    """
+    begins, size = [0], 0
+    for number, data_set in enumerate(data_sets):
+        if size > PACK_BYTES:
+            begins.append(number)
+            size = 0
+        size += len(data_set)
+    for begin, end in zip(begins, [*begins[1:], len(data_sets)], strict=True):
+        some = data_sets[begin:end]
+        head, tail = (b"[{" if begin == 0 else b",{"), (b"]" if end == len(data_sets) else b"")
+        text = head + b",{".join(some) + tail
+        if b'"BulkDataURI"' in text:
+            some = [_with_root(*named, study, series) for named in zip(some, instances[begin:end], strict=True)]
+            text = head + b",{".join(some) + tail
+        sizes = [len(data_set) + 1 for data_set in some]
+        yield Text(text, list(accumulate((size + 1 for size in sizes[:-1]), initial=1)), sizes)
+
+
+def _with_root(data_set: memoryview | bytes, instance: str, study: str, series: str) -> bytes:
     """Make the host-free addresses of bulk data begin with `BULK_ROOT` and the instance's path."""
-    if b'"BulkDataURI"' not in data_set:
-        return data_set
-    root = b"%s/studies/%s/series/%s/instances/%s/" % (
-        BULK_ROOT,
-        *(quote(uid, safe="").encode() for uid in (study, series, instance)),
-    )
-    return _BULK.sub(lambda match: match[1] + root, data_set)
+    uids = (quote(uid, safe="").encode() for uid in (study, series, instance))
+    root = b"%s/studies/%s/series/%s/instances/%s/" % (BULK_ROOT, *uids)
+    return _BULK.sub(lambda match: match[1] + root, bytes(data_set))
 
 
-def compress(data_sets: Sequence[bytes], *, is_first: bool, is_last: bool) -> Packed:
-    """Pack data sets; the texts of the packs from the first to the last make one JSON array."""
-    starts, at = [], 1
-    for data_set in data_sets:
-        starts.append(at)
-        at += len(data_set) + 1
-    text = (b"[" if is_first else b",") + b",".join(data_sets) + (b"]" if is_last else b"")
-    return Packed(
-        _CODEC.compress(text, asbytes=True),
-        len(text),
-        BULK_ROOT in text,
-        starts,
-        [len(data_set) for data_set in data_sets],
-    )
+def compress(text: bytes) -> bytes:
+    """Compress the text of a pack."""
+    return _CODEC.compress(text, asbytes=True)
 
 
 def decompress(data: bytes, size: int) -> bytes:

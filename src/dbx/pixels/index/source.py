@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from dbx.pixels.table.objects import ObjectTable
 INDEXED = "StudyInstanceUID IS NOT NULL AND SeriesInstanceUID IS NOT NULL AND SOPInstanceUID IS NOT NULL"
 
 #: Memory of the database that reads, and metadata that is in memory at once.
-_MEMORY_LIMIT = "400MB"
+_MEMORY_LIMIT = "320MB"
 _RANGE_BYTES = 64 * 2**20
 
 #: Columns of the rows for the index, besides those of the instance's attributes.
@@ -113,7 +114,16 @@ class Source:
         source = f"(SELECT * FROM {self.scan()} WHERE ({predicate})) WHERE {INDEXED}"
         return f"SELECT path FROM {source} AND path NOT IN ({_shadowed(source)})"
 
-    def ranges(self) -> list[Range]:
+    def rows(self) -> Iterator[pa.Table]:
+        """Read the rows of the chosen series, some series at a time, in no order; the next ones are read meanwhile."""
+        ahead: Future[pa.Table] | None = None
+        with ThreadPoolExecutor(1) as reader:
+            for part in [*self._ranges(), None]:
+                ready, ahead = ahead, part and reader.submit(self._rows, part)
+                if ready:
+                    yield ready.result()
+
+    def _ranges(self) -> list[Range]:
         """Divide the chosen series into ranges, of each of which the metadata fits into memory."""
         counts = self.connection.sql(f"""
             SELECT StudyInstanceUID, SeriesInstanceUID, count(*)
@@ -129,8 +139,7 @@ class Source:
             rows += count
         return ranges
 
-    def rows(self, part: Range) -> pa.Table:
-        """Read the rows of a range, in no order."""
+    def _rows(self, part: Range) -> pa.Table:
         attributes = ", ".join(map(_index_form, ATTRIBUTES_BY_LEVEL[Level.INSTANCE]))
         uris = [uri for uri in self._uris if self.files[uri].overlaps("StudyInstanceUID", part.first[0], part.last[0])]
         return self.connection.sql(f"""

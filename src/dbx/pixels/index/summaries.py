@@ -17,6 +17,10 @@ REQUEST_ATTRIBUTES = "00400275"
 STUDY_TAGS = frozenset(attribute.tag_text for attribute in ATTRIBUTES_BY_LEVEL[Level.STUDY])
 SERIES_TAGS = frozenset(attribute.tag_text for attribute in ATTRIBUTES_BY_LEVEL[Level.SERIES]) | {REQUEST_ATTRIBUTES}
 
+_TAGGED = {
+    level: tuple((attribute.tag_text, attribute) for attribute in attributes)
+    for level, attributes in ATTRIBUTES_BY_LEVEL.items()
+}
 _SUMMARY_TAGS = STUDY_TAGS | SERIES_TAGS
 
 DataSet = dict[str, dict[str, Any]]
@@ -44,8 +48,8 @@ def study_summary(series: Iterable[Mapping[str, dict[str, Any]]]) -> DataSet:
 def columns(level: Level, summary: Mapping[str, dict[str, Any]]) -> list[Any]:
     """Return the values of the columns that the level's attributes have, in order."""
     values: list[Any] = []
-    for attribute in ATTRIBUTES_BY_LEVEL[level]:
-        element = summary.get(attribute.tag_text)
+    for tag, attribute in _TAGGED[level]:
+        element = summary.get(tag)
         values.append(column_value(attribute, element))
         if attribute.vr == "PN":
             values.extend(name_columns(element))

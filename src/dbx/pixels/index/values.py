@@ -76,8 +76,8 @@ def several(values: Iterable[Any]) -> str:
 
 def column_value(attribute: Attribute, element: Mapping[str, Any] | None) -> Any:
     """Return what an attribute's column holds, of its DICOM JSON; None if that has no value, or none of its VR."""
-    values = [value for value in (element or {}).get("Value", ()) if value is not None]
-    if not values:
+    values = element.get("Value") if element else None
+    if not values or values[0] is None:
         return None
     if attribute.vr == "PN":
         return name_groups(values[0])[0] or None
