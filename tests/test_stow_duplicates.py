@@ -148,6 +148,8 @@ def test_two_objects_with_one_uid_in_one_request(empty_server: RunningServer) ->
 
 def test_only_one_of_two_servers_stores_an_object(tmp_path: Path) -> None:
 
+    from web_server import running  # a plugin of pytest, which is to load it first
+
     home = str(tmp_path / "home")
     with running(Catalog(home=home)) as one, running(Catalog(home=home)) as other, ThreadPoolExecutor(4) as pool:
         contents = [CT.read_bytes(), of_another_patient()] * 2

@@ -7,16 +7,20 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from dbx.pixels.errors import StorageError
 
 #: Listings leave out names that begin with a dot.
 _FOLDER = ".incoming"
 _LOCK = "lock"
+
+#: A disk that is asked for many things at once writes them together.
+_SYNCS_AT_ONCE = 16
 
 
 class IncomingFile:
@@ -30,19 +34,19 @@ class IncomingFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("xb")
+        self._file = path.open("xb", buffering=0)  # what a full disk refuses does not wait for another try
 
     def write(self, data: bytes) -> None:
         """Add some more bytes."""
         with _as_storage_error(self.path):
-            self._file.write(data)
+            left = memoryview(data)
+            while left:
+                left = left[self._file.write(left) :]
 
-    def finish(self) -> Self:
-        """Make sure that all bytes are on the disk, and close the file."""
-        with _as_storage_error(self.path), self._file:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        return self
+    def finish(self) -> None:
+        """Close the file."""
+        with _as_storage_error(self.path):
+            self._file.close()
 
     def discard(self) -> None:
         """Delete the file, unless it has been placed."""
@@ -104,6 +108,28 @@ class Incoming:
             self._own_lock = (own / _LOCK).open("ab")
             fcntl.flock(self._own_lock, fcntl.LOCK_EX)
         return own
+
+
+def sync_to_disk(paths: Iterable[Path]) -> None:
+    """Make sure that files, or the names in folders, would survive a loss of power.
+
+    Raises
+    ------
+    StorageError
+        If they cannot be written.
+    """
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE, thread_name_prefix="pixels-sync") as pool:
+        for _ in pool.map(_sync, paths):
+            pass
+
+
+def _sync(path: Path) -> None:
+    with _as_storage_error(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _is_left_behind(folder: Path) -> bool:

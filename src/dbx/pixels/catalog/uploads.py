@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from dbx.pixels.catalog.arrivals import EXPORTS, UPLOADS, Arrival, Failure, read_arrivals
 from dbx.pixels.catalog.catalog import Catalog
-from dbx.pixels.catalog.incoming import Incoming, IncomingFile
+from dbx.pixels.catalog.incoming import Incoming, IncomingFile, sync_to_disk
 from dbx.pixels.catalog.objects import listed_batch
 from dbx.pixels.dicom.comparison import same_data_set
 from dbx.pixels.dicom.transformers import TagExtractor
@@ -125,6 +124,7 @@ class Uploads:
         arrivals = read_arrivals(files, study)
         group = _Group([arrival for arrival in arrivals if arrival.failure is None])
         if group.arrivals:
+            sync_to_disk(arrival.file for arrival in group.arrivals)
             self._waiting.append(group)
             with self._turn:
                 if not group.is_done:
@@ -212,8 +212,7 @@ class Uploads:
                 # A file that is in the way has no row: it is what a crash left there.
                 arrival.file.replace(target)
                 placed.append(target)
-            for folder in touched:
-                _sync_folder(folder)
+            sync_to_disk(touched)
             table.save(self._rows(arrivals))
         except BaseException as error:
             for target in placed:
@@ -274,11 +273,3 @@ def _make_folder(folder: Path) -> set[Path]:
         touched.add(above)
     folder.mkdir(parents=True, exist_ok=True)
     return touched
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
