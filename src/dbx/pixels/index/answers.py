@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -12,14 +13,8 @@ from dbx.pixels.index import schema
 from dbx.pixels.index.attributes import (
     ALWAYS,
     COMPUTED,
-    INSTANCE_AVAILABILITY,
     INSTANCE_COLUMNS,
-    MODALITIES_IN_STUDY,
-    SERIES_INSTANCES,
     SERIES_UID,
-    SOP_CLASSES_IN_STUDY,
-    STUDY_INSTANCES,
-    STUDY_SERIES,
     STUDY_UID,
     computed,
 )
@@ -28,17 +23,6 @@ from dbx.pixels.index.reading import data_sets, first_data_sets
 from dbx.pixels.index.rollups import batches
 from dbx.pixels.index.summaries import SERIES_TAGS, STUDY_TAGS, DataSet, is_empty
 
-_STUDY_COLUMNS = (
-    schema.study.c.ModalitiesInStudy,
-    schema.study.c.SOPClassesInStudy,
-    schema.study.c.NumberOfStudyRelatedSeries,
-    schema.study.c.NumberOfStudyRelatedInstances,
-    schema.study.c.summary.label("study_summary"),
-)
-_SERIES_COLUMNS = (
-    schema.series.c.NumberOfSeriesRelatedInstances,
-    schema.series.c.summary.label("series_summary"),
-)
 _PLACE = (schema.instance.c.pack_id, schema.instance.c.start, schema.instance.c.size)
 
 _ABOVE_INSTANCES = STUDY_TAGS | SERIES_TAGS | COMPUTED
@@ -50,21 +34,19 @@ def answers(connection: sa.Connection, scope: int, wanted: Search, ids: Sequence
     found: dict[int, DataSet] = {}
     for some in batches(ids):
         found.update(describe(connection, scope, wanted, some))
-    return [dict(sorted(found[number].items())) for number in ids]
+    return [found[number] for number in ids]
 
 
 def _studies(connection: sa.Connection, scope: int, wanted: Search, ids: Sequence[int]) -> dict[int, DataSet]:
-    study = schema.study.c
-    query = sa.select(study.id, *_STUDY_COLUMNS).where(study.scope == scope, study.id.in_(ids))
-    told = {row.id: _of_study(row) for row in connection.execute(query)}
+    told = _told(connection, schema.study, scope, ids)
     stored = _first_instances(connection, scope, wanted, told, STUDY_TAGS | COMPUTED)
-    return _chosen(wanted, told, stored)
+    return {number: _chosen(wanted, data_set, stored.get(number)) for number, data_set in told.items()}
 
 
 def _series(connection: sa.Connection, scope: int, wanted: Search, ids: Sequence[int]) -> dict[int, DataSet]:
     told = _told_of_series(connection, scope, ids)
     stored = _first_instances(connection, scope, wanted, told, _ABOVE_INSTANCES)
-    return _chosen(wanted, told, stored)
+    return {number: _chosen(wanted, data_set, stored.get(number)) for number, data_set in told.items()}
 
 
 def _instances(connection: sa.Connection, scope: int, wanted: Search, ids: Sequence[int]) -> dict[int, DataSet]:
@@ -76,38 +58,31 @@ def _instances(connection: sa.Connection, scope: int, wanted: Search, ids: Seque
         .order_by(instance.pack_id, instance.start)
     )
     rows = connection.execute(query).fetchall()
-    above = _told_of_series(connection, scope, sorted({row.series_id for row in rows}))
-    told = {row.id: above[row.series_id] | _of_instance(row) for row in rows}
-    stored: dict[int, DataSet] = {}
+    series = _told_of_series(connection, scope, sorted({row.series_id for row in rows}))
+    above = {number: _chosen(wanted, data_set) for number, data_set in series.items()}
+    texts: Iterable[bytes | None] = [None] * len(rows)
     if wanted.include_all or _asked(wanted) - _ABOVE_INSTANCES - INSTANCE_COLUMNS.keys():
-        stored = {row.id: orjson.loads(text) for row, text in zip(rows, data_sets(connection, rows), strict=True)}
-    return _chosen(wanted, told, stored)
+        texts = data_sets(connection, rows)
+    found = {}
+    for row, text in zip(rows, texts, strict=True):
+        data_set = above[row.series_id] | _of_instance(row)
+        found[row.id] = _in_order(_chosen(wanted, data_set, orjson.loads(text)) if text else data_set)
+    return found
+
+
+def _told(connection: sa.Connection, table: sa.Table, scope: int, ids: Sequence[int]) -> dict[int, DataSet]:
+    """Return what the rows of studies or series tell, by id."""
+    query = sa.select(table.c.id, table.c.summary).where(table.c.scope == scope, table.c.id.in_(ids))
+    return {number: orjson.loads(summary) for number, summary in connection.execute(query)}
 
 
 def _told_of_series(connection: sa.Connection, scope: int, ids: Sequence[int]) -> dict[int, DataSet]:
     """Return what series and their studies tell; where they contradict each other, the study."""
-    series, study = schema.series.c, schema.study.c
-    studies: dict[int, DataSet] = {}
-    told: dict[int, DataSet] = {}
-    query = sa.select(series.id, series.study_id, *_SERIES_COLUMNS).where(series.scope == scope, series.id.in_(ids))
+    series = schema.series.c
+    query = sa.select(series.id, series.study_id, series.summary).where(series.scope == scope, series.id.in_(ids))
     rows = connection.execute(query).fetchall()
-    for some in batches(sorted({row.study_id for row in rows})):
-        found = sa.select(study.id, *_STUDY_COLUMNS).where(study.scope == scope, study.id.in_(some))
-        studies.update((row.id, _of_study(row)) for row in connection.execute(found))
-    for row in rows:
-        count = {SERIES_INSTANCES: computed("IS", row.NumberOfSeriesRelatedInstances)}
-        told[row.id] = orjson.loads(row.series_summary) | studies[row.study_id] | count
-    return told
-
-
-def _of_study(row: Any) -> DataSet:
-    return orjson.loads(row.study_summary) | {
-        INSTANCE_AVAILABILITY: computed("CS", "ONLINE"),
-        MODALITIES_IN_STUDY: computed("CS", *_listed(row.ModalitiesInStudy)),
-        SOP_CLASSES_IN_STUDY: computed("UI", *_listed(row.SOPClassesInStudy)),
-        STUDY_SERIES: computed("IS", row.NumberOfStudyRelatedSeries),
-        STUDY_INSTANCES: computed("IS", row.NumberOfStudyRelatedInstances),
-    }
+    studies = _told(connection, schema.study, scope, sorted({row.study_id for row in rows}))
+    return {row.id: _in_order(orjson.loads(row.summary) | studies[row.study_id]) for row in rows}
 
 
 def _of_instance(row: Any) -> DataSet:
@@ -130,28 +105,38 @@ def _first_instances(
     return {number: orjson.loads(text) for number, text in first.items()}
 
 
-def _chosen(wanted: Search, told: Mapping[int, DataSet], stored: Mapping[int, DataSet]) -> dict[int, DataSet]:
-    """Leave what comes always, what is asked for, and, if all is wanted, what is known at the level."""
+def _chosen(wanted: Search, told: DataSet, stored: DataSet | None = None) -> DataSet:
+    """Leave what comes always, what is asked for, and, if all is wanted, what is known at the level.
+
+    Parameters
+    ----------
+    told : dict
+        Without empty attributes.
+    stored : dict, optional
+        The metadata of an instance.
+    """
+    if stored:
+        told = _in_order({tag: element for tag, element in stored.items() if not is_empty(element)} | told)
+    if wanted.include_all:
+        return told
+    tags = _tags(wanted)
+    return {tag: element for tag, element in told.items() if tag in tags}
+
+
+@lru_cache(maxsize=64)
+def _tags(wanted: Search) -> frozenset[str]:
     tags = ALWAYS[wanted.level] | {STUDY_UID} | _asked(wanted)
     if wanted.level is not Level.STUDY:
         tags |= {SERIES_UID} | (ALWAYS[Level.STUDY] if wanted.study is None else frozenset())
     if wanted.level is Level.INSTANCE and wanted.series is None:
         tags |= ALWAYS[Level.SERIES]
-    chosen = {}
-    for number, data_set in told.items():
-        known = {tag: element for tag, element in stored.get(number, {}).items() if not is_empty(element)} | data_set
-        chosen[number] = {
-            tag: element
-            for tag, element in known.items()
-            if (wanted.include_all or tag in tags) and not is_empty(element)
-        }
-    return chosen
+    return tags
+
+
+def _in_order(data_set: DataSet) -> DataSet:
+    return dict(sorted(data_set.items()))
 
 
 def _asked(wanted: Search) -> frozenset[str]:
     """Return the attributes that come because they are asked for, or asked about (PS3.18 10.6.3.3)."""
     return wanted.include | {key.tags[0] for key in wanted.keys}
-
-
-def _listed(text: str) -> list[str]:
-    return [value for value in text.split("\\") if value]

@@ -10,10 +10,20 @@ import orjson
 import sqlalchemy as sa
 
 from dbx.pixels.index import schema
-from dbx.pixels.index.attributes import SERIES_UID, STUDY_UID, computed
+from dbx.pixels.index.attributes import (
+    INSTANCE_AVAILABILITY,
+    MODALITIES_IN_STUDY,
+    SERIES_INSTANCES,
+    SERIES_UID,
+    SOP_CLASSES_IN_STUDY,
+    STUDY_INSTANCES,
+    STUDY_SERIES,
+    STUDY_UID,
+    computed,
+)
 from dbx.pixels.index.model import Level
 from dbx.pixels.index.store import Store
-from dbx.pixels.index.summaries import columns, series_summary, study_summary
+from dbx.pixels.index.summaries import DataSet, columns, is_empty, series_summary, study_summary
 from dbx.pixels.index.values import several
 
 #: Ids in one statement.
@@ -31,7 +41,11 @@ def series_row(
 ) -> tuple[Any, ...]:
     """Return the row of a series, whose UIDs are given with its study's, and of which an instance's metadata tells."""
     study_uid, series_uid = uids
-    summary = series_summary(data_set) | {STUDY_UID: computed("UI", study_uid), SERIES_UID: computed("UI", series_uid)}
+    summary = series_summary(data_set) | {
+        STUDY_UID: computed("UI", study_uid),
+        SERIES_UID: computed("UI", series_uid),
+        SERIES_INSTANCES: computed("IS", instances),
+    }
     return (
         scope,
         series_id,
@@ -40,7 +54,7 @@ def series_row(
         *columns(Level.SERIES, summary),
         several(sorted(classes)),
         instances,
-        orjson.dumps(summary),
+        _told(summary),
     )
 
 
@@ -87,14 +101,26 @@ def batches(values: Sequence[Any], size: int = BATCH) -> Iterator[Sequence[Any]]
 def _study_row(scope: int, members: Sequence[Any]) -> tuple[Any, ...]:
     summary = study_summary(orjson.loads(member.summary) for member in members)
     modalities = sorted({member.Modality for member in members if member.Modality})
-    classes = {uid for member in members for uid in member.SOPClassesInSeries.split("\\") if uid}
+    classes = sorted({uid for member in members for uid in member.SOPClassesInSeries.split("\\") if uid})
+    instances = sum(member.NumberOfSeriesRelatedInstances for member in members)
+    told = summary | {
+        INSTANCE_AVAILABILITY: computed("CS", "ONLINE"),
+        MODALITIES_IN_STUDY: computed("CS", *modalities),
+        SOP_CLASSES_IN_STUDY: computed("UI", *classes),
+        STUDY_SERIES: computed("IS", len(members)),
+        STUDY_INSTANCES: computed("IS", instances),
+    }
     return (
         scope,
         members[0].study_id,
         *columns(Level.STUDY, summary),
         several(modalities),
-        several(sorted(classes)),
+        several(classes),
         len(members),
-        sum(member.NumberOfSeriesRelatedInstances for member in members),
-        orjson.dumps(summary),
+        instances,
+        _told(told),
     )
+
+
+def _told(summary: DataSet) -> bytes:
+    return orjson.dumps({tag: element for tag, element in sorted(summary.items()) if not is_empty(element)})

@@ -78,7 +78,7 @@ scope = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
 )
 
-#: `summary` is JSON: the attributes of the level that are not empty.
+#: `summary` is JSON: the attributes of the level that are not empty, and those that the index computes.
 study = sa.Table(
     "study",
     metadata,
