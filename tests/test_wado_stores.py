@@ -1,0 +1,70 @@
+"""Objects in stores and in archives are served like files."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pydicom
+import pytest
+
+from wado import until
+from web_server import RunningServer
+
+from conftest import TEST_FILES
+
+if TYPE_CHECKING:
+    from servers import S3Bucket
+
+pytest_plugins = ["servers", "web_server"]
+
+IMAGE = TEST_FILES / "MR_small_RLE.dcm"
+
+
+@pytest.fixture(params=["s3", "archive on s3", "archive"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """What is to be ingested: an object, or an archive of one."""
+    kind = request.param
+    content = IMAGE.read_bytes()
+    if kind.startswith("archive"):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.dcm", content)
+        content = file.getvalue()
+    name = "a.zip" if kind.startswith("archive") else "a.dcm"
+    if kind.endswith("s3"):
+        bucket: S3Bucket = request.getfixturevalue("bucket")
+        return bucket.put(name, content)
+    (tmp_path / name).write_bytes(content)
+    return str(tmp_path / name)
+
+
+def test_objects_are_served_from_where_they_lie(address: str, empty_server: RunningServer) -> None:
+    empty_server.ingest(address, zip_in_place=True)
+    image = pydicom.dcmread(IMAGE)
+    url = (
+        f"{empty_server.dicomweb}/studies/{image.StudyInstanceUID}/series/{image.SeriesInstanceUID}"
+        f"/instances/{image.SOPInstanceUID}"
+    )
+    until(lambda: httpx.get(f"{url}/metadata").status_code == 200)
+    frame = httpx.get(f"{url}/frames/1", headers={"Accept": "application/octet-stream"})
+    assert frame.content == image.pixel_array.tobytes()
+    as_stored = httpx.get(url, headers={"Accept": "application/dicom; transfer-syntax=*"})
+    assert as_stored.content == IMAGE.read_bytes()
+    uncompressed = httpx.get(url, headers={"Accept": "application/dicom"})
+    assert pydicom.dcmread(io.BytesIO(uncompressed.content)).PixelData == image.pixel_array.tobytes()
+    assert httpx.get(f"{url}/rendered").headers["content-type"] == "image/jpeg"
+
+
+def test_an_object_that_vanished_from_a_store_is_410(bucket: S3Bucket, empty_server: RunningServer) -> None:
+    empty_server.ingest(bucket.put("a.dcm", IMAGE.read_bytes()))
+    image = pydicom.dcmread(IMAGE)
+    url = f"{empty_server.dicomweb}/studies/{image.StudyInstanceUID}"
+    until(lambda: httpx.get(f"{url}/metadata").status_code == 200)
+    bucket.client.delete_object(Bucket=bucket.name, Key="a.dcm")
+    response = httpx.get(f"{url}/rendered")
+    assert response.status_code == 410
+    until(lambda: bool(empty_server.catalog.sql("SELECT * FROM issues WHERE kind = 'object'").to_arrow().num_rows))
