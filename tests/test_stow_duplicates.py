@@ -15,7 +15,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
 from dbx.pixels import Catalog
-from stow import encoded, failures, files, rows, store, stored, uids
+from stow import encoded, failures, files, instance, rows, store, stored, uids
 
 from conftest import TEST_FILES
 
@@ -30,6 +30,7 @@ CT = TEST_FILES / "CT_small.dcm"
 SOP = uids(CT.read_bytes())[2]
 KNOWN = 0xB00E
 DUPLICATE = 0x0111
+UNCERTAIN = 0x0110
 
 
 def ct() -> pydicom.Dataset:
@@ -136,6 +137,16 @@ def test_an_object_whose_file_vanished_can_be_stored_again(empty_server: Running
     assert len(files(empty_server)) == 1
     (found,) = httpx.get(f"{empty_server.dicomweb}/instances").json()
     assert found["00080018"]["Value"] == [SOP]
+
+
+def test_what_cannot_be_compared_now_is_not_stored(empty_server: RunningServer, tmp_path: Path) -> None:
+    shutil.copy(CT, tmp_path / "ct.dcm")
+    empty_server.ingest(tmp_path / "ct.dcm")
+    (tmp_path / "ct.dcm").unlink()
+    (tmp_path / "ct.dcm").mkdir()
+    response = store(empty_server, CT.read_bytes(), instance(CT))
+    assert response.status_code == 202
+    assert failures(response) == [(SOP, UNCERTAIN)]
 
 
 def test_two_objects_with_one_uid_in_one_request(empty_server: RunningServer) -> None:

@@ -37,6 +37,7 @@ _FINAL = "final"
 class Failure(IntEnum):
     """Why an object was not stored: values of Failure Reason (PS3.18 I.2.2, PS3.7 C.4)."""
 
+    UNCERTAIN = 0x0110  # an object has its SOP Instance UID, and cannot be read now to compare the two
     DUPLICATE = 0x0111  # another object has its SOP Instance UID
     INVALID = 0xA900  # it lacks a UID, or one is malformed
     OTHER_STUDY = 0xA901  # it is not of the study of the URL
@@ -44,15 +45,11 @@ class Failure(IntEnum):
 
 
 @dataclass
-class Arrival:
-    """One uploaded file and what becomes of it.
+class Outcome:
+    """What becomes of one uploaded file.
 
     Attributes
     ----------
-    file : pathlib.Path
-        Where it lies.
-    header : pyarrow.RecordBatch
-        What `DicomMetaExtractor` read: one row.
     SOPClassUID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID : str or None
         As they are in it.
     failure : Failure or None
@@ -61,8 +58,6 @@ class Arrival:
         Whether the same object was there already, so that this file is not needed.
     """
 
-    file: Path
-    header: pa.RecordBatch
     SOPClassUID: str | None
     StudyInstanceUID: str | None
     SeriesInstanceUID: str | None
@@ -70,16 +65,36 @@ class Arrival:
     failure: Failure | None = None
     is_known: bool = False
 
+
+@dataclass(frozen=True)
+class Arrival:
+    """One uploaded file.
+
+    Attributes
+    ----------
+    file : pathlib.Path
+        Where it lies.
+    header : pyarrow.RecordBatch
+        What `DicomMetaExtractor` read: one row.
+    outcome : Outcome
+        What becomes of it.
+    """
+
+    file: Path
+    header: pa.RecordBatch
+    outcome: Outcome
+
     @property
     def place(self) -> str:
         """Where it belongs below the volume. Its UIDs have been checked: they lead nowhere else."""
-        folder = EXPORTS if _is_export(self.SOPClassUID or "") else UPLOADS
-        return f"{folder}/{self.StudyInstanceUID}/{self.SeriesInstanceUID}/{self.SOPInstanceUID}.dcm"
+        uids = self.outcome
+        folder = EXPORTS if _is_export(uids.SOPClassUID or "") else UPLOADS
+        return f"{folder}/{uids.StudyInstanceUID}/{uids.SeriesInstanceUID}/{uids.SOPInstanceUID}.dcm"
 
     @property
     def label_state(self) -> str | None:
         """Of a segmentation: whoever stores one through the server has looked at it."""
-        return _FINAL if self.SOPClassUID in _SEGMENTATIONS else None
+        return _FINAL if self.outcome.SOPClassUID in _SEGMENTATIONS else None
 
 
 def is_uid(text: str | None) -> bool:
@@ -100,7 +115,7 @@ def read_arrivals(files: Sequence[Path], study: str | None) -> list[Arrival]:
     Returns
     -------
     list of Arrival
-        In order; those that must not be stored have a `failure`.
+        In order; the outcome of those that must not be stored is a `failure`.
     """
     listed = pa.record_batch(
         {
@@ -110,20 +125,21 @@ def read_arrivals(files: Sequence[Path], study: str | None) -> list[Arrival]:
     )
     headers = DicomMetaExtractor().transform_batch(listed)
     rows = headers.select(["file_type", "error", "TransferSyntaxUID", *_UIDS]).to_pylist()
-    return [_arrival(file, headers.slice(index, 1), rows[index], study) for index, file in enumerate(files)]
+    return [
+        Arrival(file, headers.slice(index, 1), _outcome(file, rows[index], study)) for index, file in enumerate(files)
+    ]
 
 
-def _arrival(file: Path, header: pa.RecordBatch, row: dict[str, str | None], study: str | None) -> Arrival:
-    sop_class, study_uid, series, sop = uids = [row[name] for name in _UIDS]
-    arrival = Arrival(file, header, sop_class, study_uid, series, sop)
+def _outcome(file: Path, row: dict[str, str | None], study: str | None) -> Outcome:
+    outcome = Outcome(row["SOPClassUID"], row["StudyInstanceUID"], row["SeriesInstanceUID"], row["SOPInstanceUID"])
     is_dicom = row["error"] is None and row["file_type"] == DICOM_TYPE and row["TransferSyntaxUID"] is not None
     if not is_dicom or not _has_preamble(file):
-        arrival.failure = Failure.NOT_UNDERSTOOD
-    elif not all(map(is_uid, uids)):
-        arrival.failure = Failure.INVALID
-    elif study is not None and study_uid != study:
-        arrival.failure = Failure.OTHER_STUDY
-    return arrival
+        outcome.failure = Failure.NOT_UNDERSTOOD
+    elif not all(is_uid(row[name]) for name in _UIDS):
+        outcome.failure = Failure.INVALID
+    elif study is not None and outcome.StudyInstanceUID != study:
+        outcome.failure = Failure.OTHER_STUDY
+    return outcome
 
 
 def _has_preamble(file: Path) -> bool:

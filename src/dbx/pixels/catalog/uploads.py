@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from dbx.pixels.catalog.arrivals import EXPORTS, UPLOADS, Arrival, Failure, read_arrivals
+from dbx.pixels.catalog.arrivals import EXPORTS, UPLOADS, Arrival, Failure, Outcome, read_arrivals
 from dbx.pixels.catalog.catalog import Catalog
 from dbx.pixels.catalog.incoming import Incoming, IncomingFile, sync_to_disk
 from dbx.pixels.catalog.objects import listed_batch
@@ -29,6 +29,9 @@ from dbx.pixels.table.principal import EVERYTHING, Principal
 from dbx.pixels.table.schema import TABLE_SCHEMA
 from dbx.pixels.table.upkeep import optimize_if_due
 
+#: Files of one request that are committed together: enough for few commits, few enough to keep memory flat.
+FILES_AT_ONCE = 1024
+
 
 class StoredObject(Protocol):
     """An object of the table, as the serving index knows it."""
@@ -38,9 +41,9 @@ class StoredObject(Protocol):
     @property
     def local_path(self) -> str: ...
     @property
-    def length(self) -> int: ...
+    def length(self) -> int | None: ...
     @property
-    def modificationTime(self) -> datetime: ...
+    def modificationTime(self) -> datetime | None: ...
 
 
 class Index(Protocol):
@@ -96,7 +99,7 @@ class Uploads:
         """
         return self._incoming.create()
 
-    def store(self, files: Sequence[Path], study: str | None = None) -> list[Arrival]:
+    def store(self, files: Sequence[Path], study: str | None = None) -> list[Outcome]:
         """Store files that were received: when this returns, they are placed, synced, committed and indexed.
 
         An object that is there already with the same data set is not stored again; one that differs from what has its
@@ -111,27 +114,18 @@ class Uploads:
 
         Returns
         -------
-        list of Arrival
+        list of Outcome
             What became of each file, in order.
 
         Raises
         ------
         StorageError
-            If the volume cannot be written; then nothing is stored.
+            If the volume cannot be written; then nothing is stored, or of very many files only the first.
         TableError
-            If the table cannot be written; then nothing is stored.
+            If the table cannot be written; likewise.
         """
-        arrivals = read_arrivals(files, study)
-        group = _Group([arrival for arrival in arrivals if arrival.failure is None])
-        if group.arrivals:
-            sync_to_disk(arrival.file for arrival in group.arrivals)
-            self._waiting.append(group)
-            with self._turn:
-                if not group.is_done:
-                    self._commit_waiting()
-            if group.error:
-                raise group.error
-        return arrivals
+        slices = (files[start : start + FILES_AT_ONCE] for start in range(0, len(files), FILES_AT_ONCE))
+        return [outcome for some in slices for outcome in self._store(some, study)]
 
     def holds(self, stored: StoredObject) -> bool:
         """Tell whether an object was uploaded, and not indexed where it lay."""
@@ -156,50 +150,75 @@ class Uploads:
         identities = [{name: getattr(stored, name) for name in IDENTITY} for stored in objects]
         rows = pa.Table.from_pylist(identities, pa.schema([TABLE_SCHEMA.field(name) for name in IDENTITY]))
         with self._turn, self._incoming.locked():
-            self._open_table().remove(rows)
+            ObjectTable.open(self._catalog.location()).remove(rows)
             for stored in objects:
                 self._delete_file(Path(self._catalog.home.local_path(stored.path)))
             self._index.sync()
 
+    def _store(self, files: Sequence[Path], study: str | None) -> list[Outcome]:
+        arrivals = read_arrivals(files, study)
+        group = _Group([arrival for arrival in arrivals if arrival.outcome.failure is None])
+        if group.arrivals:
+            sync_to_disk(arrival.file for arrival in group.arrivals)
+            self._waiting.append(group)
+            with self._turn:
+                if not group.is_done:
+                    self._commit_waiting()
+            if group.error:
+                raise group.error
+        return [arrival.outcome for arrival in arrivals]
+
     def _commit_waiting(self) -> None:
-        with self._incoming.locked():
-            groups = [self._waiting.popleft() for _ in range(len(self._waiting))]
-            try:
+        groups: list[_Group] = []
+        try:
+            with self._incoming.locked():
+                groups = self._take_waiting()
                 self._commit([arrival for group in groups for arrival in group.arrivals])
-            except Exception as error:
-                self._table = None  # it may have been replaced by another one: opened anew next time
-                for group in groups:
-                    group.error = error
+        except Exception as error:
+            self._table = None  # it may have been replaced by another one: opened anew next time
+            groups = groups or self._take_waiting()
             for group in groups:
-                group.is_done = True
+                group.error = error
+        for group in groups:
+            group.is_done = True
+
+    def _take_waiting(self) -> list[_Group]:
+        return [self._waiting.popleft() for _ in range(len(self._waiting))]
 
     def _commit(self, arrivals: Iterable[Arrival]) -> None:
         self._index.sync()
         new = self._new(arrivals)
         if new:
-            table = self._open_table()
-            self._place_and_save(new, table)
+            if self._table is None:
+                self._table = ObjectTable.create_if_missing(self._catalog.location())
+            self._place_and_save(new, self._table)
             self._index.sync()
-            optimize_if_due(table)
+            optimize_if_due(self._table)
 
     def _new(self, arrivals: Iterable[Arrival]) -> list[Arrival]:
         """Return what is to be stored; what is known already is marked as known, or refused."""
         new: dict[str, Arrival] = {}
         for arrival in arrivals:
-            sop = arrival.SOPInstanceUID
+            sop = arrival.outcome.SOPInstanceUID
             assert sop is not None
             if sop in new:
-                same = _is_same(arrival.file, str(new[sop].file), None)
-            elif known := self._index.find(sop, EVERYTHING):
-                same = _is_same(arrival.file, known.local_path, known.length)
-            else:
+                address: str | None = str(new[sop].file)
+            else:  # an object counts even if who stores may not see it
+                known = self._index.find(sop, EVERYTHING)
+                address = known.local_path if known else None
+            try:
+                same = None if address is None else _is_same(arrival.file, address)
+            except ObjectNotFoundError:  # it is gone, which its row does not know yet
                 same = None
+            except StorageError:
+                arrival.outcome.failure = Failure.UNCERTAIN
+                continue
             if same is None:
                 new[sop] = arrival
             elif same:
-                arrival.is_known = True
+                arrival.outcome.is_known = True
             else:
-                arrival.failure = Failure.DUPLICATE
+                arrival.outcome.failure = Failure.DUPLICATE
         return list(new.values())
 
     def _place_and_save(self, arrivals: Sequence[Arrival], table: ObjectTable) -> None:
@@ -239,11 +258,6 @@ class Uploads:
         fields = [pa.field(name, column.type) for name, column in columns.items()]
         return pa.Table.from_batches([merge_columns(tagged, columns, merge_fields(tagged.schema, fields))])
 
-    def _open_table(self) -> ObjectTable:
-        if self._table is None:
-            self._table = ObjectTable.create_if_missing(self._catalog.location())
-        return self._table
-
     def _delete_file(self, file: Path) -> None:
         try:
             file.unlink(missing_ok=True)
@@ -254,13 +268,8 @@ class Uploads:
                 folder.rmdir()
 
 
-def _is_same(file: Path, address: str, length: int | None) -> bool | None:
-    """Tell whether a file holds the same data set as an object; None if that is not there any more."""
-    try:
-        known = open_object(address, length)
-    except ObjectNotFoundError:
-        return None
-    with known, open_object(str(file)) as given:
+def _is_same(file: Path, address: str) -> bool:
+    with open_object(address) as known, open_object(str(file)) as given:
         return same_data_set(given, known)
 
 

@@ -26,10 +26,10 @@ async def _store(request: Request) -> Response:
     if study is not None and not is_uid(study):
         raise HttpError(400, "the study in the URL is no UID")
     async with received(request, server.uploads) as files:
-        arrivals = await run_storing(server.uploads.store, files, study)
-    dataset = store_response(arrivals, service_root(request))
+        outcomes = await run_storing(server.uploads.store, files, study)
+    dataset = store_response(outcomes, service_root(request))
     content = native_xml(dataset) if media_type.name == DICOM_XML else orjson.dumps(dataset)
-    return Response(content, status_of(arrivals), media_type=media_type.name)
+    return Response(content, status_of(outcomes), media_type=media_type.name)
 
 
 async def _delete(request: Request) -> Response:
