@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from python_multipart.multipart import parse_options_header
@@ -45,6 +46,7 @@ class MediaType:
     quality: float = field(default=1, compare=False)
 
     @classmethod
+    @lru_cache(maxsize=256)  # a client says the same with every request
     def parse(cls, text: str) -> MediaType:
         """Read one media type or range.
 
