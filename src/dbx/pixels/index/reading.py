@@ -151,28 +151,31 @@ def first_data_sets(
     return {place.owner: text for place, text in zip(places, data_sets(connection, places), strict=True)}
 
 
+_OF_SCOPE = schema.series.alias()
+_WHOLE_SERIES = (
+    sa.select(schema.series.c.id)
+    .join(_OF_SCOPE, _OF_SCOPE.c.id == schema.series.c.id)
+    .where(
+        *of(sa.bindparam("study"), sa.bindparam("series"), None),
+        _OF_SCOPE.c.scope == sa.bindparam("scope"),
+        _OF_SCOPE.c.NumberOfSeriesRelatedInstances == schema.series.c.NumberOfSeriesRelatedInstances,
+    )
+)
+_PACKS = (
+    sa.select(schema.pack.c.data, schema.pack.c.size, schema.pack.c.has_bulk)
+    .where(schema.pack.c.series_id == sa.bindparam("series_id"), schema.pack.c.shown)
+    .order_by(schema.pack.c.part)
+)
+
+
 def packed_series(connection: sa.Connection, scope: int, study: str, series: str) -> PackedSeries | None:
     """Return the metadata of a series as it is stored, if the scope shows all of it."""
-    of_scope = schema.series.alias()
-    pack = schema.pack.c
-    series_id = connection.scalar(
-        sa.select(schema.series.c.id)
-        .join(of_scope, of_scope.c.id == schema.series.c.id)
-        .where(
-            *of(study, series, None),
-            of_scope.c.scope == scope,
-            of_scope.c.NumberOfSeriesRelatedInstances == schema.series.c.NumberOfSeriesRelatedInstances,
-        )
-    )
+    series_id = connection.scalar(_WHOLE_SERIES, {"study": study, "series": series, "scope": scope})
     if series_id is None:
         return None
     if scope != EVERYTHING_SCOPE and _shows_hidden(connection, scope, series_id):
         return None
-    packs = connection.execute(
-        sa.select(pack.data, pack.size, pack.has_bulk)
-        .where(pack.series_id == series_id, pack.shown)
-        .order_by(pack.part)
-    ).fetchall()
+    packs = connection.execute(_PACKS, {"series_id": series_id}).fetchall()
     if not packs:
         return None
     return PackedSeries(
