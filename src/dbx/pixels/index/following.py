@@ -14,6 +14,9 @@ from dbx.pixels.index.schema import EVERYTHING_SCOPE, LAYOUT
 from dbx.pixels.index.source import INDEXED, NO_TABLE, Shown, Source
 from dbx.pixels.index.store import Store
 
+#: Objects beyond which making the index anew costs less than changing it.
+MOST_FRESH = 200_000
+
 _SERIES = pa.schema([("StudyInstanceUID", pa.string()), ("SeriesInstanceUID", pa.string())])
 _KNOWN = pa.schema(
     [
@@ -74,6 +77,10 @@ def follow(store: Store, connection: sa.Connection, source: Source) -> None:
     file_ids = known | new_ids
     if added or gone:
         _compare(connection, source, added, gone)
+        ((fresh,),) = source.connection.sql("SELECT count(*) FROM fresh").fetchall()
+        if fresh > MOST_FRESH:
+            build(store, connection, source)
+            return
         moved = source.connection.sql("SELECT id, filename FROM moved").fetchall()
         _move(connection, ((number, file_ids[uri]) for number, uri in moved))
         _reload(store, connection, source, file_ids)

@@ -15,6 +15,9 @@ class _Like(FunctionElement[bool]):
     type = sa.Boolean()
     inherit_cache = True
 
+    def self_group(self, against: Any = None) -> _Like:  # noqa: ARG002 - SQLAlchemy's
+        return self  # it has its own brackets; compared with 1, no index would serve it
+
 
 @compiles(_Like, "sqlite")
 def _glob(element: _Like, compiler: Any, **options: Any) -> str:

@@ -10,7 +10,7 @@ from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
 from dbx.pixels.index.model import Level
 
 #: To be raised whenever what the tables hold changes: an index of another layout is made anew.
-LAYOUT = 1
+LAYOUT = 2
 
 #: The scope in which everything is visible; others belong to row filters (see `scopes`).
 EVERYTHING_SCOPE = 0
@@ -82,14 +82,15 @@ scope = sa.Table(
 study = sa.Table(
     "study",
     metadata,
-    sa.Column("scope", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("scope", sa.Integer, nullable=False),
+    sa.Column("id", sa.BigInteger, nullable=False),
     *_columns(Level.STUDY),
     sa.Column("ModalitiesInStudy", sa.Text),
     sa.Column("SOPClassesInStudy", sa.Text),
     sa.Column("NumberOfStudyRelatedSeries", sa.Integer),
     sa.Column("NumberOfStudyRelatedInstances", sa.Integer),
     sa.Column("summary", sa.LargeBinary),
+    sa.PrimaryKeyConstraint("id", "scope"),
 )
 
 #: `summary` holds the attributes of patient and study, too, as the series has them. Without a visible instance, a
@@ -97,14 +98,15 @@ study = sa.Table(
 series = sa.Table(
     "series",
     metadata,
-    sa.Column("scope", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("scope", sa.Integer, nullable=False),
+    sa.Column("id", sa.BigInteger, nullable=False),
     sa.Column("study_id", sa.BigInteger, nullable=False),
     sa.Column("StudyInstanceUID", sa.Text, nullable=False),
     *_columns(Level.SERIES),
     sa.Column("SOPClassesInSeries", sa.Text),
     sa.Column("NumberOfSeriesRelatedInstances", sa.Integer),
     sa.Column("summary", sa.LargeBinary),
+    sa.PrimaryKeyConstraint("id", "scope"),
 )
 
 #: Every object with the three UIDs; `shown` is false if another object shows its SOP Instance UID (contract 3).
@@ -154,13 +156,17 @@ visible = sa.Table(
 
 TABLE_BY_LEVEL = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 
+_NAMES = (study.c.PatientName_folded, study.c.PatientName_groups)
+
 INDEXES = (
     sa.Index("study_uid", study.c.StudyInstanceUID, study.c.scope),
-    sa.Index("study_order", study.c.scope, study.c.StudyDate.desc(), study.c.StudyInstanceUID),
-    sa.Index("study_name", study.c.scope, study.c.PatientName_folded, study.c.PatientName_groups),
+    # With the names, so that a study list by name is found in its order without looking at the studies.
+    sa.Index("study_order", study.c.scope, study.c.StudyDate.desc(), study.c.StudyInstanceUID, *_NAMES, study.c.id),
+    sa.Index("study_name", study.c.scope, *_NAMES),
     sa.Index("study_patient", study.c.PatientID, study.c.scope),
     sa.Index("study_accession", study.c.AccessionNumber, study.c.scope),
-    sa.Index("series_uid", series.c.SeriesInstanceUID, series.c.StudyInstanceUID, series.c.scope),
+    sa.Index("series_uid", series.c.StudyInstanceUID, series.c.SeriesInstanceUID, series.c.scope),
+    sa.Index("series_alone", series.c.SeriesInstanceUID, series.c.scope),
     sa.Index("series_study", series.c.study_id, series.c.scope),
     sa.Index("instance_series", instance.c.series_id),
     sa.Index("instance_uid", instance.c.SOPInstanceUID),

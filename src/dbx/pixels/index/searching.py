@@ -117,6 +117,8 @@ def _query(wanted: Search, scope: int) -> sa.Select[Any]:
     if wanted.level is Level.STUDY:
         return sa.select(study).where(*conditions)
     conditions += [series.c.scope == scope, series.c.NumberOfSeriesRelatedInstances > 0]
+    if wanted.study is not None:
+        conditions.append(series.c.StudyInstanceUID == wanted.study)
     if wanted.series is not None:
         conditions.append(series.c.SeriesInstanceUID == wanted.series)
     joined = series.join(study, study.c.id == series.c.study_id)
@@ -128,7 +130,7 @@ def _query(wanted: Search, scope: int) -> sa.Select[Any]:
 
 def _order(level: Level) -> tuple[sa.ColumnElement[Any], ...]:
     if level is Level.INSTANCE:
-        return schema.instance.c.series_id, schema.instance.c.id  # in a series by InstanceNumber and path
+        return schema.series.c.id, schema.instance.c.id  # in a series by InstanceNumber and path
     newest = (schema.study.c.StudyDate.desc().nulls_last(), schema.study.c.StudyInstanceUID)
     if level is Level.STUDY:
         return newest

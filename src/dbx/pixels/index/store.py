@@ -102,6 +102,7 @@ class SqliteStore:
         yield
         for index in schema.INDEXES:
             connection.execute(CreateIndex(index))
+        connection.exec_driver_sql("ANALYZE")
 
     def insert(self, connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]]) -> None:
         names = ", ".join(f'"{column.name}"' for column in table.columns)
@@ -129,7 +130,13 @@ class SqliteStore:
 
 def _configure(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions begin where we say, not with the first INSERT
-    for setting in ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -32768", "temp_store = MEMORY"):
+    for setting in (
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "cache_size = -32768",  # KiB
+        "temp_store = MEMORY",
+        "analysis_limit = 1000",  # rows of an index that ANALYZE looks at
+    ):
         connection.execute(f"PRAGMA {setting}")
 
 
@@ -173,6 +180,8 @@ class PostgresStore:
         yield
         for index in schema.INDEXES:
             connection.execute(CreateIndex(index))
+        for table in schema.metadata.sorted_tables:
+            connection.exec_driver_sql(f'ANALYZE "{unfinished}"."{table.name}"')
         # Readers keep what they see until here; then the new tables take the old ones' name.
         connection.execute(DropSchema(self._name, cascade=True, if_exists=True))
         connection.exec_driver_sql(f'ALTER SCHEMA "{unfinished}" RENAME TO "{self._name}"')

@@ -1,0 +1,142 @@
+"""Instances and their metadata out of the index: the same as in the table, ready to be sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from dbx.pixels import Catalog
+from dbx.pixels.cli.main import pixels as pixels_command
+from dbx.pixels.dicom import DicomMetaExtractor
+from dbx.pixels.dicom.image import PIXEL_COLUMNS
+from dbx.pixels.index import BULK_ROOT, PackedSeries, ServingIndex
+from dbx.pixels.table import EVERYTHING, ObjectTable
+from index_table import OpenIndex, instance
+from table_rows import rows
+
+from conftest import TEST_FILES
+
+pytest_plugins = ["postgres", "index_table"]
+
+CT = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322"
+
+
+@pytest.fixture
+def index(open_index: OpenIndex, catalog: Catalog) -> ServingIndex:
+    """An index over pydicom's files."""
+    catalog.save(DicomMetaExtractor(catalog).transform(catalog.catalog(str(TEST_FILES))))
+    index = open_index()
+    index.sync()
+    return index
+
+
+def unpacked(packed: PackedSeries | None) -> list[dict]:
+    assert packed is not None
+    return orjson.loads(pa.decompress(packed.data, packed.size, "zstd", asbytes=True))
+
+
+def test_everything_is_as_in_the_table(index: ServingIndex, catalog: Catalog) -> None:
+    columns = ", ".join(PIXEL_COLUMNS)
+    known = catalog.sql(
+        f"SELECT path, length, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID, meta, {columns} FROM instances"
+        " WHERE StudyInstanceUID IS NOT NULL AND SeriesInstanceUID IS NOT NULL"
+    )
+    expected = known.to_arrow().to_pylist()
+    assert len(expected) > 50
+    for row in expected:
+        uids = (row["StudyInstanceUID"], row["SeriesInstanceUID"], row["SOPInstanceUID"])
+        (found,) = index.instances(*uids, EVERYTHING)
+        assert found == index.find(uids[2], EVERYTHING)
+        assert (found.path, found.length) == (row["path"], row["length"])
+        assert found.pixels == {name: row[name] for name in PIXEL_COLUMNS}
+        (text,) = index.metadata(*uids, EVERYTHING)
+        root = "{}/studies/{}/series/{}/instances/{}/bulkdata/".format(BULK_ROOT.decode(), *uids)
+        meta = orjson.loads(row["meta"].replace('"BulkDataURI":"bulkdata/', f'"BulkDataURI":"{root}'))
+        assert orjson.loads(text) == {tag: value for tag, value in meta.items() if not tag.startswith("0002")}
+
+
+def test_a_series_is_packed_as_one_array(open_index: OpenIndex, table: ObjectTable) -> None:
+    blob = bytes(range(256)) * 8
+    table.save(rows(*(instance(f"/{n}", number=n, DeviceSerialNumber="d" * n) for n in (3, 1, 2))))
+    table.save(rows(instance("/bulk", 2, RedPaletteColorLookupTableData=blob)))
+    index = open_index()
+    index.sync()
+
+    packed = index.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING)
+    assert [told["00200013"]["Value"] for told in unpacked(packed)] == [[1], [2], [3]]
+    assert packed
+    assert not packed.has_bulk
+    with_bulk = index.packed_metadata("1.2.2", "1.2.2.1", EVERYTHING)
+    (told,) = unpacked(with_bulk)
+    assert with_bulk
+    assert with_bulk.has_bulk
+    path = "/studies/1.2.2/series/1.2.2.1/instances/1.2.2.1.1/bulkdata/00281201"
+    assert told["00281201"]["BulkDataURI"] == BULK_ROOT.decode() + path
+
+
+def test_a_long_series_is_several_packs_and_one_array(
+    open_index: OpenIndex, table: ObjectTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbx.pixels.index.packing.PACK_BYTES", 1500)
+    table.save(rows(*(instance(f"/{number}", number=number) for number in range(1, 30))))
+    index = open_index()
+    index.sync()
+
+    texts = list(index.metadata("1.2.1", "1.2.1.1", None, EVERYTHING))
+    numbers = [[number] for number in range(1, 30)]
+    assert [orjson.loads(text)["00200013"]["Value"] for text in texts] == numbers
+    assert [told["00200013"]["Value"] for told in unpacked(index.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING))] == (
+        numbers
+    )
+
+
+def test_instances_come_in_order_of_series_and_number(open_index: OpenIndex, table: ObjectTable) -> None:
+    table.save(
+        rows(
+            instance("/c", 1, 1, 2, SeriesNumber=5),
+            instance("/b", 1, 1, 10, SeriesNumber=5),
+            instance("/a", 1, 2, SeriesNumber=4),
+            instance("/d", 1, 1, 1, SeriesNumber=5, InstanceNumber=None),
+        )
+    )
+    index = open_index()
+    index.sync()
+
+    assert [found.path for found in index.instances("1.2.1", None, None, EVERYTHING)] == ["/a", "/c", "/b", "/d"]
+
+
+def test_what_is_unknown_is_not_there(index: ServingIndex) -> None:
+    ct = index.find(CT, EVERYTHING)
+    assert ct
+
+    assert index.find("1.2.3", EVERYTHING) is None
+    assert index.instances("1.2.3", None, CT, EVERYTHING) == []
+    assert index.instances(ct.StudyInstanceUID, "1.2.3", CT, EVERYTHING) == []
+    assert list(index.metadata(ct.StudyInstanceUID, ct.SeriesInstanceUID, "1.2.3", EVERYTHING)) == []
+    assert index.packed_metadata(ct.StudyInstanceUID, "1.2.3", EVERYTHING) is None
+
+
+def test_the_command_tells_what_is_in_the_index(folder: Path, home: Path, index_url: str | None) -> None:
+    def pixels(*arguments: str) -> str:
+        result = CliRunner().invoke(pixels_command, [*arguments, "--home", str(home)])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    options = ["--index", index_url] if index_url else []
+    assert "no table yet" in pixels("index", *options)
+    pixels("ingest", str(folder))
+    assert "2 studies, 2 series, 2 instances" in pixels("index", *options)
+    assert "2 studies, 2 series, 2 instances" in pixels("index", "--rebuild", *options)
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "postgresql://nobody@127.0.0.1:1/none"])
+def test_a_database_that_cannot_be_used_is_told_in_one_line(home: Path, url: str) -> None:
+    result = CliRunner().invoke(pixels_command, ["index", "--index", url, "--home", str(home)])
+
+    assert result.exit_code == 1
+    assert result.output.startswith("pixels: ")
+    assert result.output.count("\n") == 1
