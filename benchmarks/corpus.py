@@ -1,8 +1,11 @@
-"""The files that are measured: a deterministic mix of modalities, and many tiny ones.
+"""The files that are measured: a deterministic mix of modalities, studies of MR images, and many tiny ones.
 
 The mix repeats every 100 files: CT, MR with 74 KB of private blobs, enhanced MR, DX, MG, US, SR and SEG, in explicit
 and implicit VR, with 120 to 1,330 elements. Headers are fully there. Native pixel data has its real length, but is a
 hole at the end of a sparse file: 100,000 files take 3 GB of disk, not 110, and no header reader sees a difference.
+
+The studies of MR images are like those of GE's scanners: 350 attributes, most of them private, and 28 KB of JSON each.
+Between the images of a series some thirty values differ. A study has 3,036 images in 13 series, 12 of them of 240.
 
     python -m benchmarks.corpus FOLDER COUNT
 """
@@ -13,9 +16,10 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 from pydicom import DataElement, Dataset, Sequence
 from pydicom.datadict import dictionary_VM, dictionary_VR, private_dictionary_VR
@@ -33,6 +37,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     MRImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
     UltrasoundImageStorage,
@@ -102,6 +107,31 @@ _FRAME = {
     "MREchoSequence": "EffectiveEchoTime",
 }
 
+
+#: Instances of the series of a study of MR images.
+STUDY = (240,) * 12 + (156,)
+
+_FIRST_MR = 50_000_000  # their UIDs follow those of the mix
+_GE = """
+InstanceCreatorUID ReferencedPerformedProcedureStepSequence TriggerTime
+NominalInterval BeatRejectionFlag LowRRValue HighRRValue IntervalsAcquired IntervalsRejected
+HeartRate CardiacNumberOfImages TriggerWindow ReconstructionDiameter ImagesInAcquisition TemporalPositionIdentifier
+NumberOfTemporalPositions SmallestImagePixelValue LargestImagePixelValue PixelPaddingValue
+"""
+_GE_PRIVATE = (
+    (0x0009, "GEMS_IDEN_01", 12),
+    (0x0019, "GEMS_ACQU_01", 70),
+    (0x0021, "GEMS_RELA_01", 25),
+    (0x0023, "GEMS_STDY_01", 6),
+    (0x0025, "GEMS_SERS_01", 8),
+    (0x0027, "GEMS_IMAG_01", 32),
+    (0x0029, "GEMS_IMPS_01", 14),
+    (0x0043, "GEMS_PARM_01", 47),
+)
+_GE_BINARY = ((0x28, 80), (0x29, 1000), (0x2A, 1000), (0x2B, 8))
+#: Stand-ins of values that differ between the images of a series.
+_DIFFERING = tuple(f"{number}.777777" for number in range(701, 733))
+
 Value = object
 _WORDS = "axial body contrast delayed early frontal head knee late lung neck phase routine soft thorax venous"
 
@@ -155,8 +185,8 @@ class _Values:
         """A coded concept."""
         return self.fill(Dataset(), "CodeValue CodingSchemeDesignator CodeMeaning")
 
-    def private(self, dataset: Dataset, group: int, creator: str, most: int) -> None:
-        """Add up to `most` elements that this private creator is known for."""
+    def private(self, dataset: Dataset, group: int, creator: str, most: int, numbers: str = "1") -> None:
+        """Add up to `most` elements that this private creator is known for, with so many numbers in each DS and FL."""
         block = dataset.private_block(group, creator, create=True)
         for offset in range(256):
             try:
@@ -165,7 +195,7 @@ class _Values:
                 continue
             if vr not in ("OB", "OW", "SQ", "UN") and most > 0:
                 most -= 1
-                block.add_new(offset, vr, self.of(vr))
+                block.add_new(offset, vr, self.of(vr, numbers if vr in ("DS", "FL") else "1"))
 
 
 def _image(dataset: Dataset, rows: int, columns: int, samples: int = 1, bits: int = 16, frames: int = 1) -> int:
@@ -349,6 +379,118 @@ def _block() -> list[list[Template]]:
     block = [variants for kind, variants in zip(_KINDS, files, strict=True) for _ in range(kind.share)]
     random.Random(0).shuffle(block)
     return block
+
+
+class Series(NamedTuple):
+    """A series on disk: its UID, and UID and path of each instance."""
+
+    uid: str
+    instances: list[str]
+    paths: list[Path]
+
+
+class Study(NamedTuple):
+    """A study on disk."""
+
+    uid: str
+    series: list[Series]
+
+
+def mr_study(folder: Path, number: int, sizes: tuple[int, ...] = STUDY, *, protocol: bool = False) -> Study:
+    """Make a study of MR images in a folder of its own, unless it is there.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where the study's folder goes.
+    number : int
+        Of the study, which tells it from others, from 0 to 99. Of study 0 the pixel data is noise, of others a hole.
+    sizes : tuple of int
+        Instances of each series.
+    protocol : bool
+        Whether each image carries its scan protocol, 5 KB: a value that becomes bulk data.
+    """
+    uid = _uid(3, _FIRST_MR + number)
+    place = folder / f"study-{number:02}"
+    template = _mr_template(protocol)
+    complete = place.with_suffix(".complete")
+    study = Study(uid, [])
+    for series_number, size in enumerate(sizes):
+        series_place = place / f"series-{series_number:02}"
+        first = _FIRST_MR + number * 100_000 + series_number * 1000
+        instances = [_uid(1, first + at) for at in range(size)]
+        paths = [series_place / f"mr-{at:04}.dcm" for at in range(size)]
+        series = Series(_uid(2, first), instances, paths)
+        study.series.append(series)
+        if complete.exists():
+            continue
+        series_place.mkdir(parents=True, exist_ok=True)
+        for at, (instance, path) in enumerate(zip(instances, paths, strict=True)):
+            head = template.head
+            for stand_in, value in (
+                (_INSTANCE, instance),
+                (_SERIES, series.uid),
+                (_STUDY, uid),
+                (_PATIENT, f"PATIENT-{number:08}"),
+                (_NUMBER, f"{at + 1:08}"),
+                *_differing(first + at),
+            ):
+                head = head.replace(stand_in.encode(), value.encode())
+            pixels = b"" if number else random.Random(first + at).randbytes(template.hole)
+            with path.open("wb") as file:
+                file.write(head + pixels)
+                file.truncate(len(head) + template.hole)
+    complete.touch()
+    return study
+
+
+def _differing(seed: int) -> Iterator[tuple[str, str]]:
+    """Yield what differs between the images of a series: stand-ins and values of the same length."""
+    values = random.Random(seed)
+    for stand_in in _DIFFERING:
+        yield stand_in, f"{values.uniform(100, 999):.6f}"
+
+
+@cache
+def _mr_template(protocol: bool) -> Template:
+    values = _Values("GE")
+    dataset = Dataset()
+    values.fill(dataset, _COMMON, _PLANE, "WindowCenter WindowWidth", _MR, _GE)
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    for group, creator, most in _GE_PRIVATE:
+        values.private(dataset, group, creator, most, numbers="14")
+    parameters = dataset.private_block(0x0043, "GEMS_PARM_01")
+    for offset, size in _GE_BINARY:
+        parameters.add_new(offset, "OB", values.random.randbytes(size))
+    if protocol:
+        dataset.private_block(0x0025, "GEMS_SERS_01").add_new(0x1B, "OB", values.random.randbytes(5 * 1024))
+    dataset.ReferencedImageSequence = Sequence(
+        values.fill(Dataset(), "ReferencedSOPClassUID ReferencedSOPInstanceUID") for _ in range(9)
+    )
+    differing = iter(_DIFFERING)
+    for element in dataset:
+        if element.VR != "DS":
+            continue
+        count = element.VM
+        some = [stand_in for stand_in, _ in zip(differing, range(count), strict=False)]
+        if len(some) == count:
+            element.value = some
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
+    hole = _image(dataset, 256, 256)
+    dataset.PixelData = bytes(hole)
+    encoded = _encoded(dataset, _Kind("MR", MRImageStorage, 0, _mr), ExplicitVRLittleEndian)
+    return Template("mr", encoded[: len(encoded) - hole], hole)
+
+
+def large(path: Path, size: int) -> str:
+    """Make a multi-frame image of about this size in bytes, mostly a hole, and return its Study Instance UID."""
+    dataset = _Values("large").fill(Dataset(), "StudyDate StudyTime PatientName StudyID SeriesNumber")
+    hole = _image(dataset, 512, 512, frames=max(2, size // (512 * 512 * 2)))
+    dataset.PixelData = b""
+    kind = _Kind("OT", MultiFrameGrayscaleWordSecondaryCaptureImageStorage, 0, lambda *_: 0)
+    head = _encoded(dataset, kind, ExplicitVRLittleEndian)[:-4] + hole.to_bytes(4, "little")
+    Template("ot", head, hole).write(path, size % 10**7)
+    return _uid(3, size % 10**7 // BLOCK)
 
 
 def mixed(folder: Path, count: int) -> list[str]:
