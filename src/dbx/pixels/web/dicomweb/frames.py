@@ -14,7 +14,7 @@ from dbx.pixels.dicom.video import VIDEO
 from dbx.pixels.errors import PixelDataError
 from dbx.pixels.web.dicomweb.media import OCTET_STREAM
 
-#: Media types of encapsulated frames (PS3.18 8.7.3.3, table 8.7.3-5); by their last component, all begin the same.
+#: Media types of encapsulated frames, by transfer syntax (PS3.18 8.7.3.3, table 8.7.3-5).
 _IMAGE_TYPES = {
     f"1.2.840.10008.1.2.{syntax}": media_type
     for media_type, syntaxes in {
@@ -90,8 +90,8 @@ def _native_frame(source: Source, image: ImagePixel, frame: int) -> bytes:
 
 def little_endian(values: NDArray, image: ImagePixel) -> bytes:
     """Write decoded values as native pixel data holds them, colours by pixel."""
+    if values.size != image.rows * image.columns * image.samples:
+        raise PixelDataError("", "the decoded frame has another size than the header says")
     if image.bits_allocated == 1:
         return np.packbits(values.ravel() != 0, bitorder="little").tobytes()
-    if values.size * image.bits_allocated != image.rows * image.columns * image.samples * image.bits_allocated:
-        raise PixelDataError("", "the decoded frame has another size than the header says")
     return values.astype(f"<{image.dtype}", copy=False).tobytes()
