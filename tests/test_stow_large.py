@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from stow import RELATED, multipart, uids
+from stow import RELATED, multipart, served, uids
 
 from conftest import TEST_FILES
 
@@ -22,27 +20,6 @@ SIZE = 500 << 20
 PIECE = bytes(1 << 20)
 #: Bytes by which the server's memory may grow: the index and the table take some.
 GROWTH = 64 << 20
-
-
-@pytest.fixture
-def process(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server in a process of its own, and the root of its DICOMweb services."""
-    command = [Path(sys.executable).with_name("pixels"), "serve", "--home", tmp_path / "home", "--port", "0"]
-    log = tmp_path / "log"
-    with log.open("w") as stderr, subprocess.Popen(command, stderr=stderr, text=True) as server:
-        while not (root := re.search(r"http://\S+/dicom-web", log.read_text())) or not is_up(root[0]):
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.1)
-        yield server, root[0]
-        server.terminate()
-
-
-def is_up(root: str) -> bool:
-    """Tell whether a server answers."""
-    try:
-        return httpx.get(f"{root}/studies").status_code == 204
-    except httpx.TransportError:
-        return False
 
 
 def large_object() -> tuple[bytes, int]:
@@ -69,9 +46,8 @@ def peak_memory(server: subprocess.Popen[str]) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell the peak of memory")
-def test_memory_stays_flat_while_a_large_object_is_stored(process: tuple[subprocess.Popen[str], str]) -> None:
-    server, root = process
-    with httpx.Client(timeout=120) as client:
+def test_memory_stays_flat_while_a_large_object_is_stored(tmp_path: Path) -> None:
+    with served(tmp_path / "home") as (server, root), httpx.Client(timeout=120) as client:
         small = (TEST_FILES / "MR_small.dcm").read_bytes()
         client.post(f"{root}/studies", content=multipart(small), headers={"Content-Type": RELATED})
         before = peak_memory(server)

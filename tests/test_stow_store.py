@@ -92,6 +92,10 @@ def test_others_store_through_their_client(empty_server: RunningServer) -> None:
     answer = client.store_instances([pydicom.dcmread(CT)], study_instance_uid=datasets[0].StudyInstanceUID)
     assert answer.ReferencedSOPSequence[0].WarningReason == 0xB00E, "it was there already"
     assert len(client.search_for_instances()) == 2
+    retrieved = client.retrieve_instance(
+        datasets[1].StudyInstanceUID, datasets[1].SeriesInstanceUID, datasets[1].SOPInstanceUID
+    )
+    assert retrieved == datasets[1]
 
 
 def test_the_answer_comes_as_xml(empty_server: RunningServer) -> None:
