@@ -1,20 +1,17 @@
-"""A serving index over a table of a few rows, and short ways to ask it."""
+"""Rows for a serving index, and short ways to ask it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
 
-import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dbx.pixels import Catalog
 from dbx.pixels.dicom.headers import read_headers
 from dbx.pixels.index import Key, Level, Search, ServingIndex
-from dbx.pixels.table import EVERYTHING, ObjectTable
+from dbx.pixels.table import EVERYTHING
 from table_rows import row
 
 #: Attributes of an instance by keyword, over those that every one has.
@@ -26,34 +23,6 @@ _COMMON = {
     "StudyDate": "20240517",
     "Rows": 512,
 }
-
-OpenIndex = Callable[[], ServingIndex]
-
-
-@pytest.fixture
-def table(catalog: Catalog) -> ObjectTable:
-    """The catalog's table, without rows."""
-    return ObjectTable.create_if_missing(catalog.location())
-
-
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def index_url(request: pytest.FixtureRequest) -> str | None:
-    """What `--index` says: every test runs over both databases."""
-    return request.getfixturevalue("postgres") if request.param == "postgresql" else None
-
-
-@pytest.fixture
-def open_index(catalog: Catalog, index_url: str | None) -> Iterator[OpenIndex]:
-    """Open the index of the catalog's table, as often as a test likes."""
-    opened: list[ServingIndex] = []
-
-    def open_one() -> ServingIndex:
-        opened.append(ServingIndex.open(catalog, index_url))
-        return opened[-1]
-
-    yield open_one
-    for index in opened:
-        index.close()
 
 
 def instance(

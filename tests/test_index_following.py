@@ -7,17 +7,20 @@ import multiprocessing
 import shutil
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
-import pytest
 
 from dbx.pixels import Catalog
 from dbx.pixels.index import Level, Search, ServingIndex
 from dbx.pixels.table import EVERYTHING, ObjectTable, optimize
-from index_table import OpenIndex, instance, paths, shown
+from index_table import instance, paths, shown
 from table_rows import rows
 
-pytest_plugins = ["postgres", "index_table"]
+if TYPE_CHECKING:
+    from index_fixtures import OpenIndex
+
+pytest_plugins = ["postgres", "index_fixtures"]
 
 
 def test_a_table_that_does_not_exist_is_an_empty_one(open_index: OpenIndex) -> None:
@@ -165,38 +168,30 @@ def _sync(home: str, url: str | None) -> None:
     index.close()
 
 
-def test_deleting_it_loses_nothing(
-    open_index: OpenIndex, table: ObjectTable, index_url: str | None, home: Path
-) -> None:
-    if index_url is not None:
-        pytest.skip("a file can be deleted")
+def test_deleting_it_loses_nothing(catalog: Catalog, table: ObjectTable, home: Path) -> None:
     table.save(rows(instance("/a")))
-    index = open_index()
+    index = ServingIndex.open(catalog)
     index.sync()
     before = answers(index)
     index.close()
     for file in (home / "index").iterdir():
         file.unlink()
 
-    again = open_index()
+    again = ServingIndex.open(catalog)
     again.sync()
     assert answers(again) == before
 
 
-def test_a_damaged_file_is_made_anew(
-    open_index: OpenIndex, table: ObjectTable, index_url: str | None, home: Path
-) -> None:
-    if index_url is not None:
-        pytest.skip("a file can be damaged")
+def test_a_damaged_file_is_made_anew(catalog: Catalog, table: ObjectTable, home: Path) -> None:
     table.save(rows(instance("/a")))
-    index = open_index()
+    index = ServingIndex.open(catalog)
     index.sync()
     before = answers(index)
     index.close()
     for file in (home / "index").iterdir():
         file.write_bytes(b"no database" * 1000)
 
-    again = open_index()
+    again = ServingIndex.open(catalog)
     again.sync()
     assert answers(again) == before
 

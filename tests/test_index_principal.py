@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -10,10 +11,13 @@ import pytest
 from dbx.pixels.errors import TableError
 from dbx.pixels.index import Level, Search, ServingIndex
 from dbx.pixels.table import EVERYTHING, ObjectTable, Principal
-from index_table import OpenIndex, instance, uid_of
+from index_table import instance, uid_of
 from table_rows import rows
 
-pytest_plugins = ["postgres", "index_table"]
+if TYPE_CHECKING:
+    from index_fixtures import OpenIndex
+
+pytest_plugins = ["postgres", "index_fixtures"]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 import pyarrow as pa
@@ -15,12 +16,15 @@ from dbx.pixels.dicom import DicomMetaExtractor
 from dbx.pixels.dicom.image import PIXEL_COLUMNS
 from dbx.pixels.index import BULK_ROOT, PackedSeries, ServingIndex
 from dbx.pixels.table import EVERYTHING, ObjectTable
-from index_table import OpenIndex, instance
+from index_table import instance
 from table_rows import rows
 
 from conftest import TEST_FILES
 
-pytest_plugins = ["postgres", "index_table"]
+if TYPE_CHECKING:
+    from index_fixtures import OpenIndex
+
+pytest_plugins = ["postgres", "index_fixtures"]
 
 CT = "1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322"
 

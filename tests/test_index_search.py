@@ -14,7 +14,7 @@ from dbx.pixels.table import EVERYTHING, ObjectTable
 from index_table import found, instance
 from table_rows import rows
 
-pytest_plugins = ["postgres", "index_table"]
+pytest_plugins = ["postgres", "index_fixtures"]
 
 NAME, BIRTH, DATE, TIME, MODALITY = "00100010", "00100030", "00080020", "00080030", "00080060"
 
