@@ -70,11 +70,14 @@ class _Asking:
         self.urls = {"Orthanc": theirs, "ours": ours}
 
     def compare(self, what: str, target: float, theirs: Request, ours: Request | None = None) -> Row:
-        """Compare the milliseconds of one request over a kept connection."""
+        """Compare the milliseconds of one request, its connection having been made."""
         requests = {"Orthanc": theirs, "ours": ours or theirs}
-        with ExitStack() as stack:
-            connections = {name: stack.enter_context(Connection(url)) for name, url in self.urls.items()}
-            return self.row(what, target, lambda name: _milliseconds(lambda: connections[name].ask(requests[name])))
+
+        def measure(name: str) -> float:
+            with Connection(self.urls[name]) as connection:
+                return _milliseconds(partial(connection.ask, requests[name]))
+
+        return self.row(what, target, measure)
 
     def row(self, what: str, target: float, measure: Callable[[str], float], items: int | None = None) -> Row:
         """Make the row of what is measured in milliseconds; of many items at once their rate is shown."""
