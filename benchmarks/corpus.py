@@ -413,7 +413,7 @@ def mr_study(folder: Path, number: int, sizes: tuple[int, ...] = STUDY, *, proto
     uid = _uid(3, _FIRST_MR + number)
     place = folder / f"study-{number:02}"
     template = _mr_template(protocol)
-    complete = place.with_suffix(".complete")
+    complete = folder.with_name(f"{folder.name}-{place.name}.complete")  # not in the folder, which is ingested
     study = Study(uid, [])
     for series_number, size in enumerate(sizes):
         series_place = place / f"series-{series_number:02}"
