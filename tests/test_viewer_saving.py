@@ -1,0 +1,123 @@
+"""What is drawn in the viewer is stored, is in the table, and comes back when the page is loaded again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from playwright.sync_api import Browser
+from pydicom.uid import EnhancedSRStorage, SegmentationStorage
+
+from dbx.pixels import Catalog
+from dbx.pixels.dicom.phantom import write_ct_series
+from headers import PYDICOM_DATA
+from viewer_browser import Viewer, new_page
+from web_server import RunningServer, running
+
+pytest_plugins = ["viewer_browser"]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RunningServer]:
+    """A server of a phantom CT."""
+    with running(Catalog(home=str(tmp_path / "home"))) as server:
+        write_ct_series(tmp_path / "ct", slices=12, size=128)
+        server.ingest(tmp_path / "ct")
+        yield server
+
+
+@pytest.fixture
+def viewer(browser: Browser, server: RunningServer) -> Iterator[Viewer]:
+    """The viewer of that server."""
+    with new_page(browser) as page:
+        yield Viewer(page, server.url)
+
+
+def study_of(server: RunningServer) -> str:
+    """Ask the table for the phantom's study."""
+    (row,) = server.catalog.sql("SELECT any_value(StudyInstanceUID) AS study FROM instances").to_arrow().to_pylist()
+    return row["study"]
+
+
+def stored(server: RunningServer, modality: str) -> list[pydicom.Dataset]:
+    """Read the objects of a modality that are in the table."""
+    rows = server.catalog.sql(f"SELECT local_path FROM instances WHERE Modality = '{modality}'").to_arrow().to_pylist()
+    return [pydicom.dcmread(row["local_path"]) for row in rows]
+
+
+def test_the_study_list_opens_a_study(viewer: Viewer) -> None:
+    viewer.open_study_list()
+    row = viewer.page.locator("tbody tr", has_text="Phantom")
+    row.first.wait_for()
+    viewer.screenshot("study-list")
+
+    row.first.dblclick()
+
+    viewer.page.wait_for_url("**/viewer?StudyInstanceUIDs=*")
+    viewer.wait_for(viewer.is_drawing)
+    assert viewer.problems == []
+
+
+def test_measurements_are_saved_and_come_back(viewer: Viewer, server: RunningServer) -> None:
+    study = study_of(server)
+    viewer.open_study(study)
+    viewer.click("MeasurementTools-split-button-primary")
+    viewer.drag((0.4, 0.4), (0.6, 0.5))
+    (measured,) = viewer.wait_for(viewer.measurements)
+
+    viewer.click("SaveMeasurements")
+    viewer.wait_for_message("One measurement was saved")
+
+    (report,) = stored(server, "SR")
+    assert (report.SOPClassUID, report.ContentTemplateSequence[0].TemplateIdentifier) == (EnhancedSRStorage, "1500")
+
+    viewer.open_study(study)
+    assert viewer.measurements() == []
+    viewer.open_no_image("Measurements")
+    (reloaded,) = viewer.wait_for(viewer.measurements)
+    assert reloaded["displayText"]["primary"] == measured["displayText"]["primary"]
+    viewer.screenshot("measurement")
+    assert viewer.problems == []
+
+
+def test_a_segmentation_is_saved_and_comes_back(viewer: Viewer, server: RunningServer) -> None:
+    study = study_of(server)
+    viewer.open_study(study)
+    viewer.click("panelSegmentationWithToolsLabelMap-btn")
+    viewer.click("addSegmentation")
+    viewer.wait_for(viewer.segmented_voxels)
+    viewer.click("Brush")
+    viewer.drag((0.4, 0.5), (0.6, 0.5))
+    (voxels,) = viewer.wait_for(lambda: [count for count in viewer.segmented_voxels() if count])
+    viewer.screenshot("segmentation")
+
+    viewer.click("SaveSegmentation")
+    viewer.wait_for_message("was saved as series 3100")
+
+    (segmentation,) = stored(server, "SEG")
+    assert (segmentation.SOPClassUID, segmentation.SegmentationType) == (SegmentationStorage, "BINARY")
+    assert np.count_nonzero(segmentation.pixel_array) == voxels
+    images = {image.SOPInstanceUID for image in stored(server, "CT")}
+    (frame,) = segmentation.PerFrameFunctionalGroupsSequence
+    assert frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID in images
+
+    viewer.open_study(study)
+    viewer.open_no_image("Segmentation 1")
+    assert viewer.wait_for(lambda: [count for count in viewer.segmented_voxels() if count]) == [voxels]
+    assert viewer.problems == []
+
+
+def test_a_study_is_stored_from_the_browser(viewer: Viewer, server: RunningServer) -> None:
+    viewer.open_study_list()
+    viewer.page.get_by_text("Upload").first.click()
+    viewer.page.locator("input[type=file]").first.set_input_files(PYDICOM_DATA / "test_files" / "MR_small.dcm")
+
+    (image,) = viewer.wait_for(lambda: stored(server, "MR"))
+
+    assert image == pydicom.dcmread(PYDICOM_DATA / "test_files" / "MR_small.dcm")
+    viewer.open_study_list()
+    viewer.page.locator("tbody tr", has_text="MR").first.wait_for()
+    assert viewer.problems == []

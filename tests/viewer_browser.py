@@ -1,0 +1,220 @@
+"""The viewer in a headless Chromium, used as a person would: clicks and drags, and looks at what is drawn."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Browser, Page, Request, Response, ViewportSize, sync_playwright
+
+from dbx.pixels.web import viewer_files
+
+SCREENSHOTS = Path(__file__).parents[1] / "docs" / "images"
+
+_SECONDS = 60  # that the viewer gets for anything: it shares a slow machine with other tests
+_SIZE = ViewportSize(width=1280, height=800)
+#: A browser that has seen the viewer's guided tour and its notice.
+_SEEN = """
+localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']));
+localStorage.setItem('investigationalUseDialog', JSON.stringify({ expiryDate: '2999-01-01' }));
+"""
+#: What is drawn at the centres of an image's pixels, as red, green and blue, and the window that it is drawn with.
+_DRAWN = """() => {
+  const viewport = window.cornerstone?.getEnabledElements()[0]?.viewport;
+  const volume = viewport?.getImageData?.();
+  if (!volume || !viewport.getCornerstoneImage?.()) {
+    return null;
+  }
+  const canvas = viewport.getCanvas();
+  const scale = canvas.width / canvas.clientWidth;
+  const { data, width } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const [columns, rows] = volume.dimensions;
+  const pixels = [];
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const [x, y] = viewport.worldToCanvas(volume.imageData.indexToWorld([column, row, 0]));
+      const at = 4 * (Math.round(y * scale - 0.5) * width + Math.round(x * scale - 0.5));
+      pixels.push(data[at], data[at + 1], data[at + 2]);
+    }
+  }
+  const { lower, upper } = viewport.getProperties().voiRange ?? { lower: 0, upper: 255 };
+  return { shape: [rows, columns, 3], pixels, lower, upper };
+}"""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An image as it is on the screen.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray
+        Red, green and blue of each of the image's pixels, of shape (rows, columns, 3).
+    window : tuple of float
+        The values that are drawn black and white.
+    """
+
+    pixels: NDArray[np.uint8]
+    window: tuple[float, float]
+
+
+@dataclass
+class Viewer:
+    """The viewer in a browser's page.
+
+    Attributes
+    ----------
+    page : playwright.sync_api.Page
+    url : str
+        The server's origin.
+    problems : list of str
+        What the page did that it must not do: requests to others, requests that failed, script errors.
+    """
+
+    page: Page
+    url: str
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("request", self._note_request)
+        self.page.on("response", self._note_response)
+        self.page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
+
+    def _note_request(self, request: Request) -> None:
+        if not request.url.startswith((self.url, "blob:", "data:")):
+            self.problems.append(f"request to another host: {request.url}")
+
+    def _note_response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.problems.append(f"{response.status} {response.request.method} {response.url}")
+
+    def open_study_list(self) -> None:
+        """Go to the first page, and wait until there are studies."""
+        self.page.goto(self.url)
+        self.page.get_by_text("Study List").wait_for()
+        self.page.locator("tbody tr").first.wait_for()
+
+    def open_study(self, study: str, series: str | None = None) -> None:
+        """Open a study, or one series of it, and wait for its image."""
+        only = f"&SeriesInstanceUIDs={series}" if series else ""
+        self.page.goto(f"{self.url}/viewer?StudyInstanceUIDs={study}{only}")
+        self.wait_for(self.is_drawing)
+
+    def is_drawing(self) -> bool:
+        """Tell whether there is an image in the first viewport."""
+        return self.page.evaluate(_DRAWN) is not None
+
+    def drawn(self) -> Drawn:
+        """Look at the image in the first viewport."""
+        seen = self.page.evaluate(_DRAWN)
+        pixels = np.array(seen["pixels"], dtype=np.uint8).reshape(seen["shape"])
+        return Drawn(pixels, (seen["lower"], seen["upper"]))
+
+    def open_series(self, description: str) -> None:
+        """Show another series of the open study in the viewport, by its description."""
+        self.page.locator('[data-cy="study-browser-thumbnail"]', has_text=description).first.dblclick()
+
+    def open_no_image(self, description: str) -> None:
+        """Load a series of the open study that has no picture in the list, such as a segmentation."""
+        self.page.locator('[data-cy="study-browser-thumbnail-no-image"]', has_text=description).first.dblclick()
+
+    def click(self, name: str) -> None:
+        """Click the part of the page that OHIF gave this name for tests, or that we gave it."""
+        self.page.locator(f'[data-cy="{name}"]').first.click()
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Draw a line in the first viewport; positions are shares of its width and height."""
+        self.page.wait_for_timeout(500)  # a tool that was clicked takes effect a moment later
+        box = self.page.locator(".cornerstone-canvas").first.bounding_box()
+        assert box
+        (x0, y0), (x1, y1) = (
+            (box["x"] + x * box["width"], box["y"] + y * box["height"])
+            for x, y in (start, ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2))
+        )
+        self.page.mouse.move(x0, y0)
+        self.page.mouse.down()
+        self.page.mouse.move(x1, y1)
+        self.page.mouse.move(2 * x1 - x0, 2 * y1 - y0)
+        self.page.mouse.up()
+
+    def measurements(self) -> list[dict[str, Any]]:
+        """Give the measurements that the viewer knows."""
+        text = self.page.evaluate(
+            "JSON.stringify(services.measurementService.getMeasurements()"
+            ".map(({ toolName, label, displayText }) => ({ toolName, label, displayText })))"
+        )
+        return json.loads(text)
+
+    def segmented_voxels(self) -> list[int]:
+        """Count the voxels that belong to segments, in each of the segmentations that the viewer knows."""
+        return self.page.evaluate("""() => services.segmentationService.getSegmentations().map(segmentation =>
+          segmentation.representationData.Labelmap.imageIds
+            .map(id => cornerstone.cache.getImage(id).voxelManager.getScalarData().filter(Boolean).length)
+            .reduce((sum, count) => sum + count, 0))""")
+
+    def wait_for_message(self, text: str) -> None:
+        """Wait until the viewer tells something."""
+        self.page.get_by_text(text).first.wait_for()
+
+    def wait_for(self, condition: Callable[[], Any]) -> Any:
+        """Wait until something is true, and return it."""
+        deadline = time.monotonic() + _SECONDS
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "the viewer did not do it in time"
+            self.page.wait_for_timeout(100)
+        return value
+
+    def screenshot(self, name: str) -> None:
+        """Keep a picture for the documentation, if PIXELS_SCREENSHOTS is set."""
+        if "PIXELS_SCREENSHOTS" in os.environ:
+            SCREENSHOTS.mkdir(exist_ok=True)
+            self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+def _unavailable(message: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium; tests are skipped without it or without a built viewer, except in CI."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        _unavailable("Chromium is missing: install it to test the viewer")
+    if not viewer_files.FOLDER.exists():
+        _unavailable("the viewer is not built: run `make viewer`")
+    # Root, as in a container, has no sandbox; a machine without a graphics card draws by software.
+    arguments = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def new_page(browser: Browser) -> Iterator[Page]:
+    """Open a page in a browser that has been here before."""
+    context = browser.new_context(viewport=_SIZE)
+    context.set_default_timeout(_SECONDS * 1000)
+    context.add_init_script(_SEEN)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of the test's own."""
+    with new_page(browser) as page:
+        yield page
