@@ -161,7 +161,7 @@ def _opening(ask: _Asking, study: corpus.Study) -> Row:
     options = "limit=101&offset=0&fuzzymatching=false&includefield=00081030,00080060"
     queries = [
         Request(f"{_ROOT}/studies?{options}&StudyInstanceUID={study.uid}"),
-        Request(f"{_study(study)}/series?includefield=0008103E,00080060"),
+        Request(f"{_study(study)}/series?includefield=0008103E,00080021"),
     ]
     first = study.series[0]
     rest = [
