@@ -33,7 +33,11 @@ STUDIES_A_COMMIT = 500
 SEARCHES = 200
 RUNS = 3
 
-_SEARCH = "/dicom-web/studies?PatientName=*{}*&limit=101&offset=0&fuzzymatching=false&includefield=00081030,00080060"
+#: As OHIF's study list asks.
+_SEARCH = (
+    "/dicom-web/studies?PatientName=*{}*&limit=101&offset=0&fuzzymatching=false"
+    "&includefield=00081030,00080060,00080090,00100030"
+)
 _SURNAMES = [
     begin + end
     for begin in ["Ander", "Berg", "Carl", "Dahl", "Ek", "Fors", "Gran", "Holm", "Ive", "Jans"]

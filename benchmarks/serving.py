@@ -158,7 +158,7 @@ def _frames(ask: _Asking, study: corpus.Study) -> list[Row | Skipped]:
 
 def _opening(ask: _Asking, study: corpus.Study) -> Row:
     """What a viewer asks: its queries, then the metadata of each series and the first frames of the first."""
-    options = "limit=101&offset=0&fuzzymatching=false&includefield=00081030,00080060"
+    options = "limit=101&offset=0&fuzzymatching=false&includefield=00081030,00080060,00080090,00100030"
     queries = [
         Request(f"{_ROOT}/studies?{options}&StudyInstanceUID={study.uid}"),
         Request(f"{_study(study)}/series?includefield=0008103E,00080021"),
