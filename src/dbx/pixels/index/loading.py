@@ -11,15 +11,12 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from dbx.pixels.index import schema
-from dbx.pixels.index.model import Level
 from dbx.pixels.index.packing import Metadata, Text, compress, texts
 from dbx.pixels.index.rollups import series_row
-from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL, EVERYTHING_SCOPE
+from dbx.pixels.index.schema import EVERYTHING_SCOPE
 from dbx.pixels.index.store import Store
 
 _ORDER = ("StudyInstanceUID", "SeriesInstanceUID", "hidden", "InstanceNumber", "path")
-_BEFORE_ATTRIBUTES = ("path", "local_path", "length", "modificationTime")
-_AFTER_ATTRIBUTES = ("pixel_tag", "pixel_offset", "pixel_length")
 
 
 class Loader:
@@ -66,9 +63,11 @@ class Loader:
         order = pc.sort_indices(rows.select(_ORDER), [(name, "ascending") for name in _ORDER])
         metadata, places = Metadata(rows["meta"]), order.to_numpy().tolist()
         table = rows.drop_columns(["meta"]).take(order)
-        values = {name: _python(table[name]) for name in table.column_names if name != "fragments"}
-        attributes = [values[attribute.keyword] for attribute in ATTRIBUTES_BY_LEVEL[Level.INSTANCE]]
-        values["fragments"] = _fragments(table["fragments"])
+        # Most attributes are those of other modalities: what is null all over is not even written.
+        names = [name for name in table.column_names if table[name].null_count < table.num_rows]
+        values: dict[str, list[Any]] = {
+            name: (_fragments if name == "fragments" else _python)(table[name]) for name in names
+        }
 
         packs: list[tuple[Any, ...]] = []
         series: list[tuple[Any, ...]] = []
@@ -94,7 +93,7 @@ class Loader:
                         placed += [(series_id, pack_id, *place) for place in zip(text.starts, text.sizes, strict=True)]
                 assert first is not None
                 told = first.text[first.starts[0] : first.starts[0] + first.sizes[0]]
-                classes = {uid for uid in values["SOPClassUID"][at:shown] if uid}
+                classes = {uid for uid in values.get("SOPClassUID", [])[at:shown] if uid}
                 series.append(series_row(EVERYTHING_SCOPE, series_id, study_id, uids, told, classes, shown - at))
                 at = end
         packs = [(*pack, data.result()) for *pack, data in packs]
@@ -103,21 +102,17 @@ class Loader:
         next_id = self._next["instance"]
         self._next["instance"] += at
         series_ids, pack_ids, starts, sizes = zip(*placed, strict=True)
-        instances = zip(
-            range(next_id, next_id + at),
-            series_ids,
-            [self._file_ids[uri] for uri in values["filename"]],
-            values["shown"],
-            pack_ids,
-            starts,
-            sizes,
-            *(values[name] for name in _BEFORE_ATTRIBUTES),
-            *attributes,
-            *(values[name] for name in _AFTER_ATTRIBUTES),
-            values["fragments"],
-            strict=True,
-        )
-        self._store.insert(self._connection, schema.instance, list(instances))
+        columns = {
+            "id": range(next_id, next_id + at),
+            "series_id": series_ids,
+            "file_id": [self._file_ids[uri] for uri in values["filename"]],
+            "pack_id": pack_ids,
+            "start": starts,
+            "size": sizes,
+            **{column.name: values[column.name] for column in schema.instance.columns if column.name in values},
+        }
+        instances = list(zip(*columns.values(), strict=True))
+        self._store.insert(self._connection, schema.instance, instances, list(columns))
         return studies
 
     def _take(self, name: str) -> int:
@@ -131,8 +126,6 @@ class Loader:
 
 
 def _python(column: pa.ChunkedArray) -> list[Any]:
-    if column.null_count == len(column):
-        return [None] * len(column)
     if column.null_count == 0 or pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return column.to_numpy().tolist()
     return column.to_pylist()
@@ -140,8 +133,6 @@ def _python(column: pa.ChunkedArray) -> list[Any]:
 
 def _fragments(column: pa.ChunkedArray) -> list[bytes | None]:
     """Pack frame, offset and length of every fragment into 24 bytes."""
-    if column.null_count == len(column):
-        return [None] * len(column)
     packed: list[bytes | None] = []
     for fragments in column.to_pylist():
         if fragments is None:

@@ -32,8 +32,14 @@ class Store(Protocol):
     def fresh(self, connection: sa.Connection) -> Any:
         """Put empty tables in the place of all others, for the time of a bulk load, after which they get indexes."""
 
-    def insert(self, connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]]) -> None:
-        """Insert rows, whose values are those of all columns in order."""
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        rows: Iterable[Sequence[Any]],
+        columns: Sequence[str] | None = None,
+    ) -> None:
+        """Insert rows, whose values are those of the named columns, or of all, in order."""
 
     def has_tables(self) -> bool:
         """Tell whether there is an index already."""
@@ -104,10 +110,16 @@ class SqliteStore:
             connection.execute(CreateIndex(index))
         connection.exec_driver_sql("ANALYZE")
 
-    def insert(self, connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]]) -> None:
-        names = ", ".join(f'"{column.name}"' for column in table.columns)
-        places = ", ".join("?" * len(table.columns))
-        statement = f'INSERT INTO "{table.name}" ({names}) VALUES ({places})'
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        rows: Iterable[Sequence[Any]],
+        columns: Sequence[str] | None = None,
+    ) -> None:
+        columns = columns or table.columns.keys()
+        places = ", ".join("?" * len(columns))
+        statement = f'INSERT INTO "{table.name}" ({_quoted(columns)}) VALUES ({places})'
         rows = rows if isinstance(rows, list) else list(rows)
         for start in range(0, len(rows), _BATCH_ROWS):
             connection.exec_driver_sql(statement, rows[start : start + _BATCH_ROWS])
@@ -126,6 +138,10 @@ class SqliteStore:
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)
 
 
 def _configure(connection: Any, _record: Any) -> None:
@@ -187,9 +203,15 @@ class PostgresStore:
         connection.exec_driver_sql(f'ALTER SCHEMA "{unfinished}" RENAME TO "{self._name}"')
         connection.execution_options(schema_translate_map={None: self._name})
 
-    def insert(self, connection: sa.Connection, table: sa.Table, rows: Iterable[Sequence[Any]]) -> None:
+    def insert(
+        self,
+        connection: sa.Connection,
+        table: sa.Table,
+        rows: Iterable[Sequence[Any]],
+        columns: Sequence[str] | None = None,
+    ) -> None:
         target = connection.get_execution_options()["schema_translate_map"][None]
-        names = ", ".join(f'"{column.name}"' for column in table.columns)
+        names = _quoted(columns or table.columns.keys())
         driver = connection.connection.driver_connection
         assert driver is not None
         with driver.cursor() as cursor, cursor.copy(f'COPY "{target}"."{table.name}" ({names}) FROM STDIN') as copy:
