@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from dbx.pixels import Catalog
+from dbx.pixels.catalog.chunks import chunks
 from dbx.pixels.dicom import DicomMetaExtractor, DicomThumbnailExtractor
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.errors import ArgumentError, EngineError, ObjectNotFoundError
@@ -159,3 +160,9 @@ def test_frames_and_modes_that_do_not_fit_are_refused(catalog: Catalog, folder: 
         catalog.save(catalog.catalog(str(folder)).select("length"))
     with pytest.raises(ArgumentError, match="overwrite"):
         catalog.save(catalog.catalog(str(folder)), mode="merge")
+
+
+def test_rows_that_come_slowly_are_committed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbx.pixels.catalog.chunks.CHUNK_SECONDS", 0)
+    batches = [pa.record_batch({"path": [f"/{number}"]}) for number in range(3)]
+    assert [chunk.num_rows for chunk in chunks(batches, batches[0].schema)] == [1, 1, 1]

@@ -89,6 +89,37 @@ def test_an_unmounted_disk_empties_nothing(catalog: Catalog, folder: Path) -> No
     assert catalog.load().count() == 3
 
 
+def test_an_unmounted_disk_below_a_root_empties_nothing(catalog: Catalog, folder: Path, tmp_path: Path) -> None:
+    mount_point = folder / "head mr"
+    (folder / "linked").symlink_to(tmp_path / "other disk")
+    shutil.copytree(mount_point, tmp_path / "other disk")
+    run(catalog, folder)
+    for place in (mount_point, tmp_path / "other disk"):  # as they were before something was mounted there
+        shutil.rmtree(place)
+        place.mkdir()
+        os.utime(place, (1e9, 1e9))
+    summary = run(catalog, folder)
+    assert (summary.removed, summary.kept) == (0, 2)
+
+
+def test_a_folder_that_was_emptied_loses_its_rows(catalog: Catalog, folder: Path) -> None:
+    run(catalog, folder)
+    (folder / "head mr" / "MR_small.dcm").unlink()
+    summary = run(catalog, folder)
+    assert (summary.removed, summary.kept) == (1, 0)
+
+
+def test_archives_may_have_times_that_no_calendar_has(catalog: Catalog, folder: Path) -> None:
+    archive = folder / "scans.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(folder / "CT_small.dcm", "ct.dcm")
+    try:
+        os.utime(archive, (1e12, 1e12))
+    except OSError:
+        pytest.skip("this file system has no such times")
+    assert run(catalog, folder, archives=Archives.IN_PLACE).failed == 0
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_what_may_not_be_read_is_not_lost(tmp_path: Path) -> None:
     """A folder that may not be entered keeps its rows; a file that may be read again is read."""

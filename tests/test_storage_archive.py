@@ -7,7 +7,6 @@ import random
 import struct
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,8 @@ from dbx.pixels.storage import open_object
 from dbx.pixels.storage.archive import Member, extract_member, members, open_member
 from dbx.pixels.storage.paths import zip_address
 
-MODIFIED = datetime(2024, 2, 29, 12, tzinfo=UTC)
+#: 29 February 2024, in microseconds since 1970.
+MODIFIED = 1_709_208_000_000_000
 CONTENT = random.Random(3).randbytes(50_000) + bytes(50_000)
 
 
@@ -287,7 +287,7 @@ def test_extracted_files_are_the_members(archive: str, tmp_path: Path) -> None:
     extracted = [extract_member(member, str(target), MODIFIED) for member in members(archive)]
     assert extracted == ["ct/1.dcm", "empty", "a/b.dcm"]
     assert (target / "ct/1.dcm").read_bytes() == CONTENT
-    assert (target / "ct/1.dcm").stat().st_mtime == MODIFIED.timestamp()
+    assert (target / "ct/1.dcm").stat().st_mtime == MODIFIED / 1e6
     assert (target / "a/b.dcm").read_bytes() == b"from Windows"
     assert sorted(path.name for path in target.iterdir()) == ["a", "ct", "empty"]
     extract_member(next(members(archive)), str(target), MODIFIED)  # again, after a crash
@@ -368,3 +368,15 @@ def test_whatever_byte_is_broken_only_storage_errors_are_raised(
         for member in members(archive):
             if not member.problem:
                 read(member)
+
+
+def test_a_name_that_no_file_can_have_costs_its_member(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in ("first", "n" * 300, "last"):
+            file.writestr(name, name)
+    first, long, last = members(str(archive))
+    with pytest.raises(ArchiveError, match="no file can have"):
+        extract_member(long, str(tmp_path / "out"), MODIFIED)
+    assert extract_member(first, str(tmp_path / "out"), MODIFIED) == "first"
+    assert extract_member(last, str(tmp_path / "out"), MODIFIED) == "last"

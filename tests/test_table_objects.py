@@ -87,6 +87,12 @@ def test_a_header_read_at_last_takes_the_error_away(table: ObjectTable) -> None:
     assert live(table, "error", "PatientID") == {"/a/1": (None, "P1")}
 
 
+def test_what_turns_out_to_be_no_dicom_loses_its_error_too(table: ObjectTable) -> None:
+    table.save(rows(row("/a/notes.txt", error="may not be read")))
+    table.save(rows(row("/a/notes.txt", file_type="text/plain")))
+    assert live(table, "error", "file_type") == {"/a/notes.txt": (None, "text/plain")}
+
+
 def test_a_later_failure_to_read_does_not_blemish_a_good_row(table: ObjectTable) -> None:
     table.save(rows(ct_slice("/a/1")))
     assert table.save(rows(row("/a/1", error="permission denied"))).unchanged == 1

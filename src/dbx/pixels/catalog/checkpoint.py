@@ -85,7 +85,8 @@ class Checkpoint:
         plans = literal(f"{self._plans}/[0-9]*")
         with connect() as connection:
             return connection.sql(
-                "SELECT path, modificationTime, length, original_path, false AS unreadable"
+                "SELECT path, modificationTime, length, original_path, false AS unreadable,"
+                " NULL::TIMESTAMPTZ AS written"
                 f" FROM read_parquet({plans}, filename = true)"
                 " QUALIFY row_number() OVER (PARTITION BY path ORDER BY filename DESC) = 1"
             ).to_arrow_table()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,22 +12,26 @@ import pyarrow.compute as pc
 from dbx.pixels.dicom.schema import DICOM_TYPE
 from dbx.pixels.table.schema import TABLE_SCHEMA
 
-#: A chunk is committed when it has this many rows or bytes: enough for few files, few enough to keep memory flat.
+#: A chunk is committed when it has this many rows or bytes: enough for few files, few enough to keep memory flat. Or
+#: after this time, where rows come slowly: no more work than that is lost when the process ends.
 CHUNK_ROWS = 16_384
 CHUNK_BYTES = 32 << 20
+CHUNK_SECONDS = 15
 
 
 def chunks(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Gather batches into tables of about `CHUNK_ROWS` rows or `CHUNK_BYTES` bytes."""
+    """Gather batches into tables of about `CHUNK_ROWS` rows, `CHUNK_BYTES` bytes or `CHUNK_SECONDS` of time."""
     gathered: list[pa.RecordBatch] = []
     rows = size = 0
+    begin = time.monotonic()
     for batch in batches:
         gathered.append(batch)
         rows += batch.num_rows
         size += batch.nbytes
-        if rows >= CHUNK_ROWS or size >= CHUNK_BYTES:
+        if rows >= CHUNK_ROWS or size >= CHUNK_BYTES or (rows and time.monotonic() - begin >= CHUNK_SECONDS):
             yield pa.Table.from_batches(gathered, schema)
             gathered, rows, size = [], 0, 0
+            begin = time.monotonic()
     if rows:
         yield pa.Table.from_batches(gathered, schema)
 

@@ -71,6 +71,7 @@ class Discovery:
         self._known = known
         self._listings = [list_objects(root, home, recurse=selection.recurse) for root in selection.roots]
         self._in_doubt: list[str] = []  # roots and places below them of which the listing does not say what is gone
+        self._empty_since: dict[str, int] = {}  # folders
         self._read_anew: set[str] = set()  # archives
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -82,6 +83,7 @@ class Discovery:
             if listing.problems:
                 yield from self._compare(problem_batch(listing.problems, listing.root))
             self._in_doubt += [problem.path for problem in listing.problems]
+            self._empty_since |= listing.empty_folders
             # An unmounted disk leaves an empty folder behind: a root with nothing in it does not say what is gone.
             if self.counts.listed == listed_before:
                 self._in_doubt.append(listing.root)
@@ -99,16 +101,28 @@ class Discovery:
         unmet = self._known.unmet()
         vanished = np.zeros(unmet.num_rows, dtype=bool)
         kept = 0
-        paths, originals = unmet["path"].to_pylist(), unmet["original_path"].to_pylist()
-        for row, (path, original) in enumerate(zip(paths, originals, strict=True)):
+        columns = (unmet["path"], unmet["original_path"], unmet["written"].cast(pa.int64()))
+        rows = zip(*(column.to_pylist() for column in columns), strict=True)
+        for row, (path, original, written) in enumerate(rows):
             if not self._would_have_met(path, original):
                 continue
-            found_at = outermost(path)
-            if any(found_at == place or is_below(found_at, place) for place in self._in_doubt):
+            if self._is_in_doubt(outermost(path), written):
                 kept += 1
             else:
                 vanished[row] = True
         return unmet.filter(pa.array(vanished)), kept
+
+    def _is_in_doubt(self, path: str, written: int) -> bool:
+        """Tell whether an object may be there all the same, although its place was listed without it."""
+        if any(path == place or is_below(path, place) for place in self._in_doubt):
+            return True
+        # A folder is empty because its files were deleted, which changed it after they were catalogued, or because a
+        # disk is not mounted there any more, which did not.
+        folder = path
+        while folder := folder.rpartition("/")[0]:
+            if folder in self._empty_since:
+                return self._empty_since[folder] < written
+        return False
 
     def _would_have_met(self, path: str, original: str) -> bool:
         if any(self._selection.would_list(path, root) for root in self._selection.roots):
@@ -163,7 +177,7 @@ class Discovery:
         is_known = ~(new | changed)
         known_inside = self._known.members(batch["path"].filter(pa.array(is_known)).to_pylist())
         done = []
-        for row, archive in enumerate(batch.to_pylist()):
+        for row, archive in enumerate(_rows(batch)):
             if is_known[row] and self._is_done(known_inside.get(archive["path"], [])):
                 done.append(archive["path"])
                 continue
@@ -196,6 +210,12 @@ class Discovery:
         if self._selection.archives is Archives.EXTRACT:
             return bool(extracted) and all(Path(self._home.local_path(path)).exists() for path in extracted)
         return len(extracted) < len(members) or not members
+
+
+def _rows(batch: pa.RecordBatch) -> list[dict]:
+    """Return the rows as Python's, with times as numbers: Python's calendar has fewer of them."""
+    place = batch.schema.get_field_index("modificationTime")
+    return batch.set_column(place, "modificationTime", batch.column(place).cast(pa.int64())).to_pylist()
 
 
 def _is_readable(address: str) -> bool:

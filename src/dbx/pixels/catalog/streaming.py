@@ -130,9 +130,10 @@ def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
         while True:
             for number, listed in checkpoint.unsaved():
                 save(number, listed)
-            discovery = Discovery(stream.selection, stream.home, Known.under(stream.selection.roots, table.location))
-            planned = Known(checkpoint.planned())
-            for listed in _micro_batches(_unplanned(discovery.batches(), planned), stream.max_files):
+            known = Known.under(stream.selection.roots, table.location)
+            discovery = Discovery(stream.selection, stream.home, known)
+            wanted = _unplanned(discovery.batches(), Known(checkpoint.planned()), known)
+            for listed in _micro_batches(wanted, stream.max_files):
                 save(checkpoint.plan(listed), listed)
             if stream.interval is None:
                 return tally
@@ -156,10 +157,12 @@ def seconds(interval: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _unplanned(batches: Iterator[pa.RecordBatch], planned: Known) -> Iterator[pa.RecordBatch]:
+def _unplanned(batches: Iterator[pa.RecordBatch], planned: Known, known: Known) -> Iterator[pa.RecordBatch]:
+    """Leave out what was planned before, unless it is in the table and could not be read until now."""
     for batch in batches:
         new, changed, _ = planned.compare(batch)
-        yield batch.filter(pa.array(new | changed))
+        _, _, unreadable = known.compare(batch)
+        yield batch.filter(pa.array(new | changed | unreadable))
 
 
 def _micro_batches(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:

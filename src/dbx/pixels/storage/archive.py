@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -10,7 +11,6 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO
@@ -30,6 +30,8 @@ _TRUSTED_SECONDS = 30
 _SPOOLED_BYTES = 16 * 1024 * 1024
 _COPIED_BYTES = 1024 * 1024
 _DRIVE = re.compile(r"[A-Za-z]:")
+#: What a file system says to a name that it does not take.
+_NO_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def open_member(address: str) -> Reader:
     return _open_archive(archive).open(name, address)
 
 
-def extract_member(member: Member, target: str, modified: datetime) -> str:
+def extract_member(member: Member, target: str, modified: int) -> str:
     """Write a member to its place below a folder, at once or not at all.
 
     Parameters
@@ -144,8 +146,8 @@ def extract_member(member: Member, target: str, modified: datetime) -> str:
         From `members`.
     target : str
         A local folder; it is made.
-    modified : datetime
-        The archive's modification time, which the file gets.
+    modified : int
+        The archive's modification time, which the file gets, in microseconds since 1970.
 
     Returns
     -------
@@ -174,16 +176,18 @@ def extract_member(member: Member, target: str, modified: datetime) -> str:
     except StorageError:
         raise
     except OSError as error:
+        if error.errno in _NO_NAME:
+            raise ArchiveError(member.address, f"has a name that no file can have here: {error.strerror}") from error
         raise storage_error(str(path), error) from error
     return relative
 
 
-def _write(reader: Reader, path: Path, modified: datetime) -> None:
+def _write(reader: Reader, path: Path, modified: int) -> None:
     unfinished = path.with_name(f".{uuid.uuid4().hex}.part")  # hidden, so that no listing takes it for an object
     try:
         with unfinished.open("xb") as file:
             _copy(reader, file)
-        os.utime(unfinished, ns=(_nanoseconds(modified), _nanoseconds(modified)))
+        os.utime(unfinished, ns=(modified * 1000, modified * 1000))
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -207,11 +211,6 @@ def _parts(name: str) -> list[str]:
     # Archives made on Windows by careless writers have backslashes for separators.
     first, *others = name.replace("\\", "/").split("/")
     return [part for part in (first or "/", *others) if part not in ("", ".")]
-
-
-def _nanoseconds(moment: datetime) -> int:
-    """Return the time since 1970 without the rounding of a float: the file's time must equal the archive's."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
 
 def _copy(reader: Reader, file: IO[bytes]) -> None:

@@ -22,6 +22,9 @@ LISTING_SCHEMA = pa.schema(
         pa.field("is_anon", pa.bool_()),
     ]
 )
+#: Lists objects while it is iterated, and reports what it could not look at, and folders with nothing in them.
+Walk = Callable[[local.Report, local.ReportEmpty], Iterator[local.Object]]
+
 #: Rows of the first batch, so that reading can begin, and of the largest; each batch has twice the rows of the last.
 FIRST_ROWS, MOST_ROWS = 256, 16_384
 
@@ -44,17 +47,24 @@ class Listing:
         Where this machine finds the root: another place only for a volume in the home folder.
     problems : list of Problem
         What the last iteration could not look at, in the order in which it was met.
+    empty_folders : dict
+        Folders in which there was nothing, with when their last entry left them, in microseconds since 1970.
     complete : bool
         True once an iteration ended without missing anything that may be in a table. Only then does an object that was
         not listed no longer exist.
     """
 
     def __init__(
-        self, root: str, local_root: str, is_anon: bool, walk: Callable[[local.Report], Iterator[local.Object]]
+        self,
+        root: str,
+        local_root: str,
+        is_anon: bool,
+        walk: Walk,
     ) -> None:
         self.root = root
         self.local_root = local_root
         self.problems: list[Problem] = []
+        self.empty_folders: dict[str, int] = {}
         self.complete = False
         self._is_anon = is_anon
         self._walk = walk
@@ -62,6 +72,7 @@ class Listing:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """List the root once; the batches have `LISTING_SCHEMA` and are in a fixed order."""
         self.problems.clear()
+        self.empty_folders.clear()
         self.complete = False
         missed: list[Problem] = []
 
@@ -70,7 +81,10 @@ class Listing:
             missed.append(problem)
             self.problems.append(problem)
 
-        objects = self._walk(report)
+        def report_empty(path: str, since: int) -> None:
+            self.empty_folders[self._public(printable(path))] = since
+
+        objects = self._walk(report, report_empty)
         rows = FIRST_ROWS
         while True:
             # Three lists filled in a loop are several times cheaper than a list of tuples turned by zip.
@@ -143,16 +157,14 @@ def list_objects(root: str, home: Home, *, recurse: bool = True) -> Listing:
     if is_zip_address(root):
         raise ArgumentError(root, "is inside an archive and cannot be listed", "Give the archive itself.")
     if scheme_of(root):
-        is_anon, walk = cloud_listing.lister(root, recurse=recurse)
-        local_root = root
-    else:
-        is_anon, local_root = False, home.local_path(root)
-        walk = _local_lister(local_root, home, recurse=recurse)
-    return Listing(root, local_root, is_anon, walk)
+        is_anon, list_store = cloud_listing.lister(root, recurse=recurse)
+        return Listing(root, root, is_anon, lambda report, _: list_store(report))
+    local_root = home.local_path(root)
+    return Listing(root, local_root, False, _local_lister(local_root, home, recurse=recurse))
 
 
-def _local_lister(root: str, home: Home, *, recurse: bool) -> Callable[[local.Report], Iterator[local.Object]]:
+def _local_lister(root: str, home: Home, *, recurse: bool) -> Walk:
     if not local.is_folder(root):
-        return lambda report: local.one_file(root, report)
+        return lambda report, _: local.one_file(root, report)
     own_folders = (home.tables, home.models, home.index, home.mlflow)
-    return lambda report: local.walk(root, report, recurse=recurse, leave_out=own_folders)
+    return lambda report, report_empty: local.walk(root, report, report_empty, recurse=recurse, leave_out=own_folders)

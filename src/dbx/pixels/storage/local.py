@@ -6,11 +6,11 @@ import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 
 from dbx.pixels.errors import ObjectNotFoundError, StorageError
-from dbx.pixels.storage._folder import scan
+from dbx.pixels.storage._folder import look, scan
 from dbx.pixels.storage.paths import printable
 from dbx.pixels.storage.reader import ClosingReader
 
@@ -18,6 +18,11 @@ from dbx.pixels.storage.reader import ClosingReader
 Object = tuple[str, int, int]
 #: Called with a path and what is wrong with it.
 Report = Callable[[str, str], None]
+#: Called with a folder that has nothing in it, and when its last entry left it, in microseconds since 1970.
+ReportEmpty = Callable[[str, int], None]
+
+#: Names of one folder that are looked at before their files are handed on.
+_NAMES_AT_ONCE = 4096
 
 #: Of a name that was there a moment ago. A disk that was taken away says something else.
 _GONE = (errno.ENOENT, errno.ENOTDIR)
@@ -72,7 +77,9 @@ def one_file(path: str, report: Report) -> Iterator[Object]:
         report(path, error.problem)
 
 
-def walk(root: str, report: Report, *, recurse: bool = True, leave_out: Collection[Path] = ()) -> Iterator[Object]:
+def walk(
+    root: str, report: Report, report_empty: ReportEmpty, *, recurse: bool = True, leave_out: Collection[Path] = ()
+) -> Iterator[Object]:
     """Yield the regular files below a folder, in a fixed order: files by name, then folders by name.
 
     Links to folders are followed, since archives are often put together from links to several disks: leaving them out
@@ -86,6 +93,8 @@ def walk(root: str, report: Report, *, recurse: bool = True, leave_out: Collecti
         An absolute path of a folder.
     report : callable
         Told each folder or link behind which files may have been missed.
+    report_empty : callable
+        Told each folder with nothing in it: that is what a disk leaves behind that is not mounted any more.
     recurse : bool
         Whether to go into folders.
     leave_out : collection of pathlib.Path
@@ -98,7 +107,7 @@ def walk(root: str, report: Report, *, recurse: bool = True, leave_out: Collecti
     while pending or links:
         folder = pending.popleft() if pending else links.popleft()
         try:
-            key, paths, times, lengths, folders, links_to_folders, failures = scan(folder)
+            key, names, folders, empty_since = scan(folder)
         except OSError as error:
             report(folder, storage_error(folder, error).problem)
             continue
@@ -107,17 +116,33 @@ def walk(root: str, report: Report, *, recurse: bool = True, leave_out: Collecti
         visited.add(key)
         if "_delta_log" in folders:
             continue
-        yield from zip(paths, times, lengths, strict=True)
+        if empty_since is not None:
+            report_empty(folder, empty_since)
+        links_to_folders = yield from _look(folder, names, report)
         if recurse:
             prefix = folder if folder.endswith("/") else folder + "/"
             pending.extendleft(prefix + name for name in reversed(folders))
             links.extend(prefix + name for name in links_to_folders)
+
+
+def _look(folder: str, names: list[str], report: Report) -> Generator[Object, None, list[str]]:
+    """Yield the regular files among the names in a folder, and return those that are links to folders."""
+    links_to_folders = []
+    for start in range(0, len(names), _NAMES_AT_ONCE):
+        try:
+            paths, times, lengths, links, failures = look(folder, names[start : start + _NAMES_AT_ONCE])
+        except OSError as error:  # it vanished meanwhile
+            report(folder, storage_error(folder, error).problem)
+            break
+        yield from zip(paths, times, lengths, strict=True)
+        links_to_folders += links
         for path, number in failures:
             if number not in _GONE:
                 report(path, storage_error(path, OSError(number, os.strerror(number))).problem)
             elif os.path.islink(path):  # noqa: PTH114
                 report(path, "links to something that does not exist")
             # Any other name was a file's that is gone by now.
+    return links_to_folders
 
 
 def _folder_key(folder: str | Path) -> tuple[int, int] | None:

@@ -18,6 +18,8 @@ from dbx.pixels.table.seen import SeenPaths
 IDENTITY = ("path", "modificationTime", "length")
 #: What reading the header found: it belongs to the newest reading that understood the object.
 _FINDINGS = ("error", "issues")
+#: Whether the object is understood by now, if only as what it is instead of DICOM.
+_READ_ANEW = "(given.meta IS NOT NULL OR (old.file_type IS NULL AND given.file_type IS NOT NULL))"
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def _merged(files: Iterable[DataFile], schema: pa.Schema, suspects: pa.Table) ->
         is_filled = f"{old} IS NULL AND {new} IS NOT NULL"
         value = f"coalesce({new}, {old})"
         if name in _FINDINGS:
-            value = f"CASE WHEN given.meta IS NOT NULL THEN {new} WHEN old.meta IS NULL THEN {value} ELSE {old} END"
+            value = f"CASE WHEN {_READ_ANEW} THEN {new} WHEN old.meta IS NULL THEN {value} ELSE {old} END"
             fills.append(f"old.meta IS NULL AND {is_filled}")
         elif name in IDENTITY or suspects[name].null_count == suspects.num_rows:
             value = old

@@ -42,6 +42,8 @@ class DataFile(NamedTuple):
         What opens it.
     size : int
         Bytes.
+    written : int
+        When, in milliseconds since 1970.
     rows : int or None
         None if its writer did not say.
     bounds : dict
@@ -51,6 +53,7 @@ class DataFile(NamedTuple):
     path: str
     uri: str
     size: int
+    written: int
     rows: int | None
     bounds: dict[str, tuple[str, str]]
 
@@ -183,7 +186,7 @@ class DeltaLog:
         actions = pa.table(self._delta.get_add_actions(flatten=True))
         columns = {
             name: actions[name].to_pylist()
-            for name in ("path", "size_bytes", "num_records")
+            for name in ("path", "size_bytes", "modification_time", "num_records")
             if name in actions.column_names
         }
         bounds = {
@@ -197,6 +200,7 @@ class DeltaLog:
                 path,
                 self.folder.uri(path),
                 columns["size_bytes"][row],
+                columns["modification_time"][row],
                 columns["num_records"][row] if "num_records" in columns else None,
                 {column: pairs[row] for column, pairs in bounds.items() if None not in pairs[row]},
             )

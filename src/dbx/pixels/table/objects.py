@@ -25,7 +25,7 @@ from dbx.pixels.table.folder import TableFolder
 from dbx.pixels.table.log import DeltaLog
 from dbx.pixels.table.parquet import conform
 from dbx.pixels.table.prefixes import may_hold, under
-from dbx.pixels.table.schema import KNOWN_SCHEMA
+from dbx.pixels.table.schema import KNOWN_SCHEMA, MODIFICATION_TIME
 from dbx.pixels.table.seen import SeenPaths
 
 #: Commits that may be lost in a row against other writers; with the pauses between them some minutes.
@@ -153,12 +153,18 @@ class ObjectTable:
             was.
         """
         with self._lock:
-            uris = [file.uri for file in self._log.files.values() if may_hold(file, prefixes)]
-        columns = "path, modificationTime, length, original_path, error IS NOT NULL AND file_type IS NULL AS unreadable"
-        sql = f"SELECT {columns} FROM {scan(uris, self.schema)} WHERE {under(prefixes)}"
+            files = [file for file in self._log.files.values() if may_hold(file, prefixes)]
+        uris = [file.uri for file in files]
+        times = pa.array([file.written * 1000 for file in files], pa.int64())
+        written = pa.table({"filename": pa.array(uris, pa.string()), "written": times.cast(MODIFICATION_TIME)})
+        sql = f"""
+            SELECT path, modificationTime, length, original_path,
+                error IS NOT NULL AND file_type IS NULL AS unreadable, written
+            FROM {scan(uris, self.schema, filename=True)} JOIN written USING (filename) WHERE {under(prefixes)}"""
 
         def batches() -> Iterator[pa.RecordBatch]:
             with reading(self._log.folder) as connection:
+                connection.register("written", written)
                 yield from connection.sql(sql).to_arrow_reader()
 
         return pa.RecordBatchReader.from_batches(KNOWN_SCHEMA, batches())

@@ -14,8 +14,8 @@ _ZIP = ("zip://", "zip:0")
 def under(prefixes: Sequence[str]) -> str:
     """Return the SQL predicate of rows that lie under one of the prefixes.
 
-    A row lies where its `path` does and where its `original_path` does; a zip member lies where its archive does. No
-    prefix at all means everywhere.
+    A row lies where its `path` does and where its `original_path` does; a zip member lies where its archive does, and
+    is its own prefix. No prefix at all means everywhere.
     """
     if not prefixes:
         return "true"
@@ -31,6 +31,8 @@ def outermost(column: str) -> str:
 
 
 def _place_is_under(column: str, prefix: str) -> str:
+    if prefix.startswith(_ZIP[0]):
+        return f"{column} = {literal(prefix)}"
     place = outermost(column)
     return f"({place} = {literal(prefix)} OR starts_with({place}, {literal(prefix + '/')}))"
 

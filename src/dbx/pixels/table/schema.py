@@ -40,7 +40,8 @@ TABLE_SCHEMA = pa.schema(
     ]
 )
 
-#: What discovery compares listings with; `unreadable`: the object's bytes could not be read when it was catalogued.
+#: What discovery compares listings with. `unreadable`: the object's bytes could not be read when it was catalogued;
+#: `written`: when its row was.
 KNOWN_SCHEMA = pa.schema(
     [
         pa.field("path", pa.string()),
@@ -48,5 +49,6 @@ KNOWN_SCHEMA = pa.schema(
         pa.field("length", pa.int64()),
         pa.field("original_path", pa.string()),
         pa.field("unreadable", pa.bool_()),
+        pa.field("written", MODIFICATION_TIME),
     ]
 )
