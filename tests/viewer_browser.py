@@ -181,7 +181,8 @@ class Viewer:
             self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
-def _unavailable(message: str) -> None:
+def unavailable(message: str) -> None:
+    """Skip a test that lacks something on this machine, except in CI."""
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
@@ -192,9 +193,9 @@ def browser() -> Iterator[Browser]:
     """The system's Chromium; tests are skipped without it or without a built viewer, except in CI."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
-        _unavailable("Chromium is missing: install it to test the viewer")
+        unavailable("Chromium is missing: install it to test the viewer")
     if not viewer_files.FOLDER.exists():
-        _unavailable("the viewer is not built: run `make viewer`")
+        unavailable("the viewer is not built: run `make viewer`")
     # Root, as in a container, has no sandbox; a machine without a graphics card draws by software.
     arguments = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
     with sync_playwright() as playwright:

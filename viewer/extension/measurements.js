@@ -1,4 +1,4 @@
-/* *Save measurements*: those of the active study as a DICOM SR (TID 1500), stored through STOW-RS. */
+/* *Save measurements*: those of the active study as a DICOM SR (TID 1500), stored through STOW-RS; and their way back. */
 import { activeDisplaySet, dataSourceName, nextSeriesNumber } from './study.js';
 
 const FIRST_SERIES_NUMBER = 3000; // where OHIF begins with reports
@@ -27,4 +27,30 @@ export async function saveMeasurements(managers) {
   );
   const count = measurements.length === 1 ? 'One measurement was' : `${measurements.length} measurements were`;
   return `${count} saved as series ${report.SeriesNumber}.`;
+}
+
+/* Make of what a double click on a series does: a report's measurements become measurements to edit, on their images. */
+export function loadingReports(callbacks) {
+  return [
+    managers => async displaySetInstanceUID => {
+      if (!(await loadReport(managers, displaySetInstanceUID))) {
+        for (const callback of callbacks) {
+          await callback(managers)(displaySetInstanceUID);
+        }
+      }
+    },
+  ];
+}
+
+/* Load a report, once; false if the series is no report of measurements or is loaded already. */
+async function loadReport({ servicesManager, commandsManager, activeViewportId: viewportId }, displaySetInstanceUID) {
+  const displaySet = servicesManager.services.displaySetService.getDisplaySetByUID(displaySetInstanceUID);
+  if (displaySet.Modality !== 'SR' || displaySet.isHydrated) {
+    return false;
+  }
+  await displaySet.load();
+  if (displaySet.isRehydratable) {
+    await commandsManager.run('hydrateSecondaryDisplaySet', { displaySet, viewportId });
+  }
+  return displaySet.isHydrated;
 }

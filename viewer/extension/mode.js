@@ -1,4 +1,5 @@
 /* Our OHIF mode: OHIF's basic viewer, with its tools for segmentations and two buttons that save what was drawn. */
+import { loadingReports } from './measurements.js';
 
 const SEGMENTATION_TOOLS = { $reference: 'cornerstone.segmentationTools' };
 const RIGHT_PANELS = ['panelSegmentationWithToolsLabelMap', 'panelMeasurement'];
@@ -30,7 +31,10 @@ export default {
       routeName: 'viewer',
       displayName: 'View and segment',
       hide: false,
-      modeCustomizations: {}, // the basic mode's forbid to edit segmentations
+      // Instead of the basic mode's, which forbid to edit segmentations.
+      modeCustomizations: {
+        'studyBrowser.thumbnailDoubleClickCallback': { callbacks: { $apply: loadingReports } },
+      },
       sopClassHandlers: basic.sopClassHandlers.filter(handler => handler !== LEFT_OUT),
       toolbarButtons: [
         ...basic.toolbarButtons,

@@ -79,7 +79,7 @@ class _Viewer:
 
 
 @lru_cache(maxsize=1)
-def _viewer() -> _Viewer | None:
+def load_viewer() -> _Viewer | None:
     """Look once at what is there; None if the viewer was not built."""
     paths: dict[str, dict[str, Path]] = {}
     for path in sorted(FOLDER.rglob("*")):
@@ -127,7 +127,7 @@ def _policy(page: bytes) -> str:
 async def _answer(request: Request) -> Response:
     name: str = request.path_params["name"]
     page = not name or name.split("/", 1)[0] in PAGES
-    viewer = await run_in_threadpool(_viewer)
+    viewer = await run_in_threadpool(load_viewer)
     if viewer is None and page:
         return HTMLResponse(_NOT_BUILT, 503)
     file = viewer and viewer.files.get("index.html" if page else name)
