@@ -191,6 +191,11 @@ class TestErrors:
             ),
             ("SELECT * FROM study", "there is no table study. Did you mean studies?"),
             ("SELECT * FROM x", "there is no table x. There are object_catalog, studies"),
+            ("SELECT * FROM b.a.c", r"there is no table b\.a\.c\. There are object_catalog"),
+            (
+                "SELECT * FROM main.pixels_solacc.object_catalog",
+                r"there is no table main\.pixels_solacc\.object_catalog\. Write object_catalog alone: a query sees",
+            ),
             ("SELECT lenght(PatientID) FROM studies", 'lenght does not exist. Did you mean "length"'),
             ("PIVOT studies ON PatientSex USING count(*)", "Name them: PIVOT ... ON column IN"),
             ("SELECT " + "+".join(["1"] * 5000), "query: .*dep|deep"),
@@ -239,6 +244,20 @@ class TestErrors:
 )
 def test_all_ways_to_read_are_open(two_studies: ObjectTable, sql: str) -> None:
     assert ask(two_studies, sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "names"),
+    [
+        ("SELECT 1 AS a, 2 AS a", ["a", "a_2"]),
+        ("SELECT 1 AS a, 2 AS a, 3 AS a_2, 4 AS a", ["a", "a_3", "a_2", "a_4"]),
+        ("FROM (SELECT 1 AS a) AS x, (SELECT 2 AS a) AS y SELECT x.*, y.*", ["a", "a_2"]),
+    ],
+)
+def test_columns_of_one_name_are_numbered(sql: str, names: list[str]) -> None:
+    (answer,) = query(None, sql).read_all().to_pylist()
+    assert list(answer) == names
+    assert list(answer.values()) == list(range(1, len(names) + 1))
 
 
 def test_batches_are_read_as_they_are_needed(two_studies: ObjectTable) -> None:

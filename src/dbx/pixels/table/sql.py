@@ -52,7 +52,7 @@ def query(table: ObjectTable | None, sql: str, *, principal: Principal = EVERYTH
     Returns
     -------
     pyarrow.RecordBatchReader
-        Batches are computed while they are read.
+        Batches are computed while they are read. Columns of one name are numbered: `a`, `a_2`.
 
     Raises
     ------
@@ -70,7 +70,8 @@ def query(table: ObjectTable | None, sql: str, *, principal: Principal = EVERYTH
     except BaseException:
         connection.close()
         raise
-    return pa.RecordBatchReader.from_batches(reader.schema, _batches(connection, reader))
+    schema = _with_unique_names(reader.schema)
+    return pa.RecordBatchReader.from_batches(schema, _batches(connection, reader, schema))
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, table: ObjectTable | None, principal: Principal) -> None:
@@ -90,10 +91,28 @@ def _prepare(connection: duckdb.DuckDBPyConnection, table: ObjectTable | None, p
     connection.execute("SET lock_configuration = true")
 
 
-def _batches(connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+def _with_unique_names(schema: pa.Schema) -> pa.Schema:
+    """Number the names that came before, as SQL lets columns have the same: `a`, `a_2`."""
+    taken = set(schema.names)
+    fields: list[pa.Field] = []
+    given: set[str] = set()
+    for field in schema:
+        name, number = field.name, 1
+        while name in given or (number > 1 and name in taken):
+            number += 1
+            name = f"{field.name}_{number}"
+        given.add(name)
+        fields.append(field.with_name(name))
+    return pa.schema(fields, schema.metadata)
+
+
+def _batches(
+    connection: duckdb.DuckDBPyConnection, reader: pa.RecordBatchReader, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
     with connection:
         try:
-            yield from reader
+            for batch in reader:
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=schema) if batch.num_columns else batch
         except _FAILURES as error:
             raise _query_error(error) from error
 
@@ -132,10 +151,12 @@ def _refuse_all_but_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> 
                 raise QueryError("query", f"table function {name} is not allowed", "Read the views.")
         if kind == "BASE_TABLE":
             name = node["table_name"]
-            place = {node["schema_name"], node["catalog_name"]} - {"", "main", "memory"}
-            if name.lower() not in local.union(views.VIEWS) or place:
+            place = [part for part in (node["catalog_name"], node["schema_name"]) if part]
+            if name.lower() not in local.union(views.VIEWS) or {*place} - {"main", "memory"}:
                 close = difflib.get_close_matches(name, views.VIEWS, 1)
                 hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(views.VIEWS)}."
+                if name.lower() in views.VIEWS:
+                    hint = f"Write {name} alone: a query sees one table."
                 raise QueryError("query", f"there is no table {'.'.join([*place, name])}", hint)
 
 
