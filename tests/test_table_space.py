@@ -41,6 +41,30 @@ def test_a_full_disk_is_told_and_leaves_the_table_readable(tmp_path: Path) -> No
     assert len(list(Path(table.location).glob("*.parquet"))) == 2
 
 
+#: Saves a row while no file may hold a single byte.
+WRITER_WITHOUT_SPACE = """
+import resource, signal, sys
+from table_rows import row, rows
+from dbx.pixels.errors import TableError
+from dbx.pixels.table import ObjectTable
+table = ObjectTable.open(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    table.save(rows(row("/b/1")))
+except TableError:
+    sys.exit(7)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_a_disk_without_space_for_the_first_byte_keeps_no_empty_file(tmp_path: Path) -> None:
+    table = ObjectTable.create_if_missing(str(tmp_path / "objects"))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    assert subprocess.run([sys.executable, "-c", WRITER_WITHOUT_SPACE, table.location], env=environment).returncode == 7
+    assert list(Path(table.location).glob("*.parquet")) == []
+
+
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     from dbx.pixels.errors import TableError

@@ -74,7 +74,12 @@ class DataFileWriter:
         self._schema = _with_views(schema)
         self._statistics = {name: _Statistics() for name in STATISTICS_COLUMNS if name in schema.names}
         self._sink = files.open_output_stream(self.path)
-        self._writer = pq.ParquetWriter(self._sink, self._schema, **_writer_options(schema))
+        try:
+            self._writer = pq.ParquetWriter(self._sink, self._schema, **_writer_options(schema))
+        except BaseException:  # it writes the first bytes, for which there may be no space
+            _close(self._sink)
+            delete_files(files, [self.path])
+            raise
 
     def write(self, rows: pa.Table) -> None:
         """Append rows, which are of the table's schema and sorted."""
@@ -94,8 +99,7 @@ class DataFileWriter:
     def abandon(self) -> None:
         """Delete what was written."""
         for part in (self._writer, self._sink):
-            with contextlib.suppress(*FILE_ERRORS):  # closing flushes, and fails where writing failed
-                part.close()
+            _close(part)
         delete_files(self._files, [self.path])
 
     def _statistics_json(self) -> str:
@@ -112,6 +116,11 @@ class DataFileWriter:
                 "nullCount": {name: statistics.nulls for name, statistics in self._statistics.items()},
             }
         )
+
+
+def _close(part: Any) -> None:
+    with contextlib.suppress(*FILE_ERRORS):  # closing flushes, and fails where writing failed
+        part.close()
 
 
 class _Statistics:
