@@ -39,7 +39,10 @@ def answers(connection: sa.Connection, scope: int, wanted: Search, ids: Sequence
 
 def _studies(connection: sa.Connection, scope: int, wanted: Search, ids: Sequence[int]) -> dict[int, DataSet]:
     told = _told(connection, schema.study, scope, ids)
-    stored = _first_instances(connection, scope, wanted, told, STUDY_TAGS | COMPUTED)
+    # What series tell has no one value in a study. Viewers include Modality all the same, and read ModalitiesInStudy:
+    # looking into an instance of every study for it would cost more than all else.
+    known = STUDY_TAGS | COMPUTED | (SERIES_TAGS - _asked_about(wanted))
+    stored = _first_instances(connection, scope, wanted, told, known)
     return {number: _chosen(wanted, data_set, stored.get(number)) for number, data_set in told.items()}
 
 
@@ -139,4 +142,8 @@ def _in_order(data_set: DataSet) -> DataSet:
 
 def _asked(wanted: Search) -> frozenset[str]:
     """Return the attributes that come because they are asked for, or asked about (PS3.18 10.6.3.3)."""
-    return wanted.include | {key.tags[0] for key in wanted.keys}
+    return wanted.include | _asked_about(wanted)
+
+
+def _asked_about(wanted: Search) -> frozenset[str]:
+    return frozenset(key.tags[0] for key in wanted.keys)
