@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from rich.console import Console
 
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.engine.pool import map_ordered
+from dbx.pixels.engine.showing import show_rows
 from dbx.pixels.engine.transformer import BatchTransformer
 from dbx.pixels.errors import EngineError
 
@@ -101,6 +104,36 @@ def test_show_and_notebook_rendering(capsys: pytest.CaptureFixture[str]) -> None
     assert "&lt;b&gt;Phantom^One" in rendering
     assert "&lt;2 bytes&gt;" in rendering
     assert repr(frame) == "Frame[name: string, thumbnail: binary]"
+
+
+def shown(width: int, names: list[str], rows: list[list[str | None]]) -> list[str]:
+    written = io.StringIO()
+    show_rows(Console(file=written, width=width), names, rows)
+    return [line.rstrip() for line in written.getvalue().splitlines()]
+
+
+def test_rows_that_do_not_fit_are_records_without_nulls() -> None:
+    names = [f"column_{number}" for number in range(60)]
+    rows = [["/data/" + 60 * "x" + "/1.dcm", "CT", *[None] * 58], ["/data/2.dcm", *[None] * 58, "last"]]
+    lines = shown(80, names, rows)
+    assert [line.split(maxsplit=1) for line in lines if not line.startswith(("1 ", "2 "))] == [
+        ["column_0", rows[0][0][:70]],
+        [rows[0][0][70:]],
+        ["column_1", "CT"],
+        ["column_0", "/data/2.dcm"],
+        ["column_59", "last"],
+    ]
+    assert "column_59" in shown(10_000, names, rows)[1]
+
+
+def test_names_and_values_are_text_and_do_nothing_in_a_terminal() -> None:
+    for width in (40, 200):
+        text = "\n".join(shown(width, ["[/x]", "[b]\x1b[2J"], [["[red]:smile:", "\x1b]0;title\x07 \x9b" + "x" * 10]]))
+        assert "[/x]" in text
+        assert "[b]\\x1b[2J" in text
+        assert "[red]:smile:" in text
+        assert "\\x1b]0;title\\x0" in text
+        assert not any(control in text for control in "\x1b\x07\x9b")
 
 
 def test_transformers_refuse_what_has_no_batches() -> None:

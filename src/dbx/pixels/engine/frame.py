@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from dbx.pixels.engine.pool import map_ordered
+from dbx.pixels.engine.showing import WIDTH_WITHOUT_TERMINAL, show_rows
 
 BatchFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
 Operation = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
@@ -18,7 +19,6 @@ Operation = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 #: Rows that `show` and the notebook rendering look at, and characters they show of a value.
 SHOWN_ROWS = 20
 SHOWN_CHARACTERS = 40
-WIDTH_WITHOUT_TERMINAL = 10_000
 
 
 @dataclass(frozen=True)
@@ -152,18 +152,21 @@ class Frame:
         return self.to_arrow().to_pandas()
 
     def show(self, n: int = SHOWN_ROWS, truncate: int = SHOWN_CHARACTERS) -> None:
-        """Print the first `n` rows, and of each value the first `truncate` characters."""
+        """Print the first `n` rows, and of each value the first `truncate` characters.
+
+        In a terminal that is too narrow for a table each row is a record: lines of name and value, without nulls.
+        """
         # Imported here because only people who look at a frame need it.
         from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
 
         # A file or a pipe has no edge to wrap at.
         console = Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
-        table = Table(*self.columns)
-        for row in self.limit(n).to_arrow().to_pylist():
-            table.add_row(*(escape(_shorten(value, truncate)) for value in row.values()))
-        console.print(table)
+        columns = [column.to_pylist() for column in self.limit(n).to_arrow().columns]
+        rows = [
+            [None if value is None else _shorten(value, truncate) for value in row]
+            for row in zip(*columns, strict=True)
+        ]
+        show_rows(console, self.columns, rows)
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
