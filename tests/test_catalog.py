@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -103,7 +104,9 @@ def test_detect_file_type(catalog: Catalog, folder: Path) -> None:
             },
             "Choose one",
         ),
+        ({"streaming": True, "streamCheckpointBasePath": "/tmp/x", "maxFilesPerTrigger": "10"}, "1 or more"),
         ({"pattern": "[z-a]"}, "Write for example"),
+        ({"pattern": ""}, "Leave it out"),
     ],
 )
 def test_wrong_combinations_are_refused_with_the_remedy(
@@ -111,6 +114,17 @@ def test_wrong_combinations_are_refused_with_the_remedy(
 ) -> None:
     with pytest.raises(ArgumentError, match=remedy):
         catalog.catalog(str(folder), **options)
+
+
+def test_paths_may_be_objects_of_pathlib(catalog: Catalog, folder: Path) -> None:
+    assert catalog.catalog(folder).count() == catalog.catalog(str(folder)).count()
+    assert catalog.catalog([folder]).count() == catalog.catalog(str(folder)).count()
+
+
+@pytest.mark.parametrize("path", [None, 7, b"/data", [None], ["/data", 7]])
+def test_what_is_no_path_is_refused(catalog: Catalog, path: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"is no path\. Give a folder"):
+        catalog.catalog(path)
 
 
 def test_a_path_that_is_not_there(catalog: Catalog, tmp_path: Path) -> None:
@@ -160,6 +174,11 @@ def test_frames_and_modes_that_do_not_fit_are_refused(catalog: Catalog, folder: 
         catalog.save(catalog.catalog(str(folder)).select("length"))
     with pytest.raises(ArgumentError, match="overwrite"):
         catalog.save(catalog.catalog(str(folder)), mode="merge")
+    listed = catalog.catalog(str(folder)).to_arrow()
+    with pytest.raises(ArgumentError, match=r"pyarrow\.Table is no frame.*Frame\.from_arrow"):
+        catalog.save(listed)
+    with pytest.raises(ArgumentError, match=r"pandas\.DataFrame is no frame"):
+        catalog.save(listed.to_pandas())
 
 
 def test_rows_that_come_slowly_are_committed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class Catalog:
 
     def catalog(
         self,
-        path: str | Iterable[str],
+        path: str | PathLike[str] | Iterable[str | PathLike[str]],
         pattern: str | None = None,
         recurse: bool = True,
         streaming: bool = False,
@@ -92,7 +93,7 @@ class Catalog:
 
         Parameters
         ----------
-        path : str or iterable of str
+        path : str, path-like, or iterable of these
             Folders, buckets (``s3://``, ``gs://``, ``az://``, ``abfss://``), volumes or single files.
         pattern : str, optional
             Glob that names must match, or paths below `path` if it holds a ``/``. All by default.
@@ -162,7 +163,7 @@ class Catalog:
 
     def selection(
         self,
-        path: str | Iterable[str],
+        path: str | PathLike[str] | Iterable[str | PathLike[str]],
         *,
         pattern: str | None,
         recurse: bool,
@@ -203,6 +204,12 @@ class Catalog:
         TableError
             If the table cannot be written.
         """
+        if not isinstance(df, Frame):
+            raise ArgumentError(
+                "df",
+                f"{type(df).__module__.partition('.')[0]}.{type(df).__name__} is no frame",
+                "Make one of it: dbx.pixels.engine.frame.Frame.from_arrow(df).",
+            )
         if mode not in ("append", "overwrite"):
             raise ArgumentError("mode", f"{mode!r} is no mode", "Use 'append' or 'overwrite'.")
         target = ObjectTable.create_if_missing(self.location(table))
@@ -278,8 +285,8 @@ class Catalog:
         if interval is not None and available_now:
             raise ArgumentError("triggerAvailableNow", "excludes triggerProcessingTime", "Choose one.")
         max_files = FILES_PER_TRIGGER if max_files is None else max_files
-        if max_files < 1:
-            raise ArgumentError("maxFilesPerTrigger", f"{max_files} is no number of files", "Use 1 or more.")
+        if not isinstance(max_files, int) or max_files < 1:
+            raise ArgumentError("maxFilesPerTrigger", f"{max_files!r} is no number of files", "Use 1 or more.")
         return Stream(
             selection,
             self.home,

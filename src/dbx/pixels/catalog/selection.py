@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from dbx.pixels.errors import ArgumentError
 from dbx.pixels.storage.paths import canonical, glob_filter, is_zip_address, relative_path, split_zip_address
@@ -46,7 +48,7 @@ class Selection:
     @classmethod
     def of(
         cls,
-        paths: str | Iterable[str],
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         *,
         pattern: str | None = None,
         recurse: bool = True,
@@ -61,11 +63,13 @@ class Selection:
             If there is no path, a path or the pattern cannot be understood, or `extract_to` and extraction are not
             given together.
         """
-        roots = [canonical(path) for path in ([paths] if isinstance(paths, str) else paths)]
+        roots = [canonical(path) for path in _each_path(paths)]
         if not roots:
             raise ArgumentError("path", "no folder, bucket or file is given", "Name at least one.")
         if (extract_to is not None) != (archives is Archives.EXTRACT):
             raise ArgumentError("extract_to", "goes with the extraction of archives, and only with it")
+        if pattern == "":
+            raise ArgumentError("pattern", "is empty and would match nothing", "Leave it out to list everything.")
         if pattern is not None:
             glob_filter(pattern)  # a pattern that cannot be understood is told now, not while listing
         if recurse:
@@ -84,6 +88,14 @@ class Selection:
         if not self.recurse and "/" in relative_path(found_at, root):
             return False
         return self.wants(relative_path(path, root))
+
+
+def _each_path(paths: Any) -> list[str | os.PathLike[str]]:
+    given = [paths] if isinstance(paths, str | os.PathLike) or not isinstance(paths, Iterable) else list(paths)
+    for path in given:
+        if not isinstance(path, str | os.PathLike):
+            raise ArgumentError("path", f"{path!r} is no path", "Give a folder, a bucket or a file, or several.")
+    return given
 
 
 def outermost(path: str) -> str:
