@@ -102,6 +102,12 @@ def test_what_a_format_cannot_write_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_doctor_says_that_all_runs_embedded() -> None:
+    done = CliRunner().invoke(doctor)
+    assert "engine        embedded: this version does not run on Spark\n" in done.output
+    assert "[spark]" not in done.output
+
+
 def test_doctor_names_the_home_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     home = tmp_path / "file" / "home"

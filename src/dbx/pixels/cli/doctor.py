@@ -29,7 +29,7 @@ def doctor(ctx: click.Context, home: str | None) -> None:
         *((name, lambda name=name: version(name), True) for name in _LIBRARIES),
         ("home", lambda: _home(Home.from_environment(home)), True),
         ("video frames", lambda: _optional("av", "PyAV", "pip install 'dbx-pixels[video]'"), False),
-        ("spark", lambda: _optional("pyspark", "PySpark", "pip install 'dbx-pixels[spark]'"), False),
+        ("engine", lambda: "embedded: this version does not run on Spark", True),
     ]
     healthy = True
     for name, check, needed in checks:
