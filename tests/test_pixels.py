@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
+import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +20,14 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     HTJ2KLossless,
     JPEG2000Lossless,
+    JPEGExtended12Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    RLELossless,
 )
 
-from dbx.pixels.dicom.pixels import decode_frame, decode_frames
+from dbx.pixels.dicom.image import ImagePixel
+from dbx.pixels.dicom.pixels import decode, decode_frame, decode_frames
 from dbx.pixels.errors import PixelDataError, StorageError
 from dbx.pixels.storage import Reader, open_object
 from images import image_files, name_of, row_of, write_image
@@ -241,6 +248,83 @@ def test_lengths_that_lie_are_not_believed(tmp_path: Path) -> None:
     path = write_image(tmp_path / "small.dcm", np.zeros((8, 8), np.uint16))
     with pytest.raises(PixelDataError, match="ends within"):
         decode_frame(str(path), row_of(path) | {"Rows": 65535, "Columns": 65535})
+
+
+@pytest.mark.parametrize("syntax", encodings(np.zeros((8, 8), np.uint8)))
+def test_codestreams_larger_than_the_object_says_are_refused(tmp_path: Path, syntax: str) -> None:
+    encoded = bytes(encodings(np.zeros((64, 64), np.uint8))[syntax])
+    path = write_image(tmp_path / "small.dcm", np.zeros((8, 8), np.uint8), transfer_syntax=syntax, frames=[encoded])
+    if syntax in ("1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.8.1"):  # what follows the frame is not looked at
+        assert decode_frame(str(path), row_of(path)).shape == (8, 8)
+        return
+    with pytest.raises(PixelDataError, match="larger"):
+        decode_frame(str(path), row_of(path))
+    with pytest.raises(PixelDataError, match="larger"):
+        decode(str(path), ImagePixel.from_row(row_of(path)), 0, size=(4, 4))
+
+
+def jpeg_bomb(noise: NDArray[np.uint8], marker: bytes) -> bytes:
+    """Encode noise, with a size that is not its own."""
+    encoded = bytearray(imagecodecs.ljpeg_encode(noise))
+    at = encoded.index(b"\xff\xc3")
+    encoded[at : at + 2] = marker
+    encoded[at + 5 : at + 9] = (60000).to_bytes(2) * 2
+    return bytes(encoded)
+
+
+def deflated_zeros(megabytes: int) -> bytes:
+    deflater = zlib.compressobj(level=1, wbits=-zlib.MAX_WBITS)
+    return b"".join(deflater.compress(bytes(2**20)) for _ in range(megabytes)) + deflater.flush()
+
+
+def runs(count: int) -> bytes:
+    return struct.pack("<16I", 1, 64, *[0] * 14) + b"\x81\x07" * count
+
+
+#: By name: the transfer syntax, a frame, and the object's Rows and Columns.
+BOMBS: dict[str, Callable[[NDArray[np.uint8]], tuple[str, bytes, int]]] = {
+    "jpeg": lambda noise: (JPEGLosslessSV1, jpeg_bomb(noise, b"\xff\xc3"), 64),
+    "extended jpeg": lambda noise: (JPEGExtended12Bit, jpeg_bomb(noise, b"\xff\xc1"), 64),
+    "jpeg xl": lambda _: (
+        "1.2.840.10008.1.2.4.110",
+        imagecodecs.jpegxl_encode(np.zeros((9000, 9000), np.uint8), effort=1),
+        64,
+    ),
+    "rle": lambda _: (RLELossless, runs(4_000_000), 64),
+    "short rle": lambda _: (RLELossless, runs(1_000_000), 65535),
+    "deflated": lambda _: ("1.2.840.10008.1.2.8.1", deflated_zeros(400), 64),
+    "short deflated": lambda _: ("1.2.840.10008.1.2.8.1", deflated_zeros(4), 65535),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures with Linux's units")
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_bombs_take_no_memory(tmp_path: Path, bomb: str) -> None:
+    noise = RANDOM.integers(0, 256, (64, 64)).astype(np.uint8)
+    syntax, encoded, side = BOMBS[bomb](noise)
+    path = write_image(tmp_path / "bomb.dcm", noise, transfer_syntax=syntax, frames=[encoded], Rows=side, Columns=side)
+    done = subprocess.run([sys.executable, "-c", DECODE, str(path)], capture_output=True, text=True, check=True)
+    grown_by, problem = done.stdout.split(maxsplit=1)
+    assert int(grown_by) < 100_000  # of kilobytes
+    assert "cannot be decoded" in problem or bomb == "deflated"
+
+
+#: Tells by how many kilobytes the process grew while it decoded a file, and what was wrong.
+DECODE = """
+import re, sys
+from pathlib import Path
+from dbx.pixels.dicom.headers import read_headers
+from dbx.pixels.dicom.pixels import decode_frame
+from dbx.pixels.errors import PixelDataError
+row = read_headers([sys.argv[1]]).to_pylist()[0]
+most_memory = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = most_memory()
+try:
+    told = decode_frame(sys.argv[1], row).shape
+except PixelDataError as error:
+    told = error
+print(most_memory() - before, told)
+"""
 
 
 def test_objects_without_pixels() -> None:

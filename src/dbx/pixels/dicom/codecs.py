@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -14,7 +15,9 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from pydicom import uid
 from pydicom.pixels.utils import get_j2k_parameters
 
+from dbx.pixels.dicom.codestream import check_jpeg, check_jpeg_2000
 from dbx.pixels.dicom.image import ImagePixel
+from dbx.pixels.errors import PixelDataError
 
 #: Width and height in pixels, as Pillow orders them.
 Size = tuple[int, int]
@@ -24,6 +27,12 @@ ScalingDecoder = Callable[[bytes, ImagePixel, Size], NDArray]
 
 #: Colour spaces in which samples of decoded frames may be, other than RGB; JPEG 2000's own are undone by its decoder.
 YBR = ("YBR_FULL", "YBR_FULL_422")
+
+#: Two bytes of RLE are at most a run of 128 (PS3.5 annex G.3.1).
+_MOST_OF_A_RUN = 64
+
+#: Bytes that a frame of RLE with too long segments may become while it is decoded.
+_MOST_FORGIVEN = 2**28
 
 
 def native_frame(data: bytes, image: ImagePixel, *, byte_order: str = "<", first_bit: int = 0) -> NDArray:
@@ -81,6 +90,7 @@ def _rgb(values: NDArray) -> NDArray:
 
 
 def _jpeg(encoded: bytes, image: ImagePixel, size: Size | None = None) -> NDArray:
+    check_jpeg(encoded, image)
     if image.bits_allocated > 8:
         return _decoded(imagecodecs.jpeg8_decode(encoded), image)
     picture = Image.open(io.BytesIO(encoded), formats=["JPEG"])
@@ -93,14 +103,17 @@ def _jpeg(encoded: bytes, image: ImagePixel, size: Size | None = None) -> NDArra
 
 
 def _jpeg_lossless(encoded: bytes, image: ImagePixel) -> NDArray:
+    check_jpeg(encoded, image)
     return _decoded(imagecodecs.jpeg8_decode(encoded), image)
 
 
 def _jpeg_ls(encoded: bytes, image: ImagePixel) -> NDArray:
+    check_jpeg(encoded, image)
     return _decoded(imagecodecs.jpegls_decode(encoded), image)
 
 
 def _jpeg_2000(encoded: bytes, image: ImagePixel) -> NDArray:
+    check_jpeg_2000(encoded, image)
     return _decoded(imagecodecs.jpeg2k_decode(encoded), image)
 
 
@@ -113,6 +126,7 @@ def _small_jpeg_2000(encoded: bytes, image: ImagePixel, size: Size) -> NDArray:
 
 def _coarse_jpeg_2000(encoded: bytes, image: ImagePixel, size: Size) -> NDArray:
     """Decode a JPEG 2000 codestream without the resolutions that are finer than needed."""
+    check_jpeg_2000(encoded, image)
     codestream = get_j2k_parameters(encoded)
     if image.samples > 1 and codestream["precision"] > 8:
         raise ValueError("Pillow keeps no more than 8 bits of colours")
@@ -143,16 +157,41 @@ def _open_jpeg_2000(encoded: bytes, left_out: int) -> Image.Image:
 
 
 def _jpeg_xl(encoded: bytes, image: ImagePixel) -> NDArray:
-    return _decoded(imagecodecs.jpegxl_decode(encoded), image)
+    frame: Any = bytearray(_frame_bytes(image))  # of a buffer that is too small the decoder says so at once
+    try:
+        return _decoded(imagecodecs.jpegxl_decode(encoded, index=0, out=frame), image)
+    except ValueError as error:
+        raise PixelDataError("", "cannot be decoded: the codestream is larger than the object says") from error
 
 
 def _rle(encoded: bytes, image: ImagePixel) -> NDArray:
-    values = np.frombuffer(imagecodecs.dicomrle_decode(encoded, "<" + image.dtype), "<" + image.dtype)
+    length = _frame_bytes(image)
+    if length > _MOST_OF_A_RUN * len(encoded):
+        raise PixelDataError("", f"cannot be decoded: {len(encoded)} bytes of RLE cannot hold a frame of {length}")
+    try:
+        decoded = imagecodecs.dicomrle_decode(encoded, "<" + image.dtype, out=bytearray(length))
+    except (RuntimeError, ValueError) as error:
+        # pydicom forgives more than imagecodecs, such as segments that are too long, but decodes all there is.
+        if _MOST_OF_A_RUN * len(encoded) > _MOST_FORGIVEN:
+            raise PixelDataError("", f"cannot be decoded: {error}") from error
+        raise
+    values = np.frombuffer(decoded, "<" + image.dtype)
     return _decoded(_arranged(values, image, planar=True) if image.samples > 1 else values, image)
 
 
 def _deflated_frame(encoded: bytes, image: ImagePixel) -> NDArray:
-    return native_frame(zlib.decompress(encoded, -zlib.MAX_WBITS), image)
+    length = (image.frame_bits + 7) // 8
+    try:
+        frame = zlib.decompressobj(-zlib.MAX_WBITS).decompress(encoded, length)
+    except zlib.error as error:
+        raise PixelDataError("", f"cannot be decoded: {error}") from error
+    if len(frame) < length:
+        raise PixelDataError("", f"cannot be decoded: {len(frame)} bytes were deflated, a frame has {length}")
+    return native_frame(frame, image)
+
+
+def _frame_bytes(image: ImagePixel) -> int:
+    return image.rows * image.columns * image.samples * int(image.dtype[1:])
 
 
 def _decoded(values: NDArray, image: ImagePixel) -> NDArray:
