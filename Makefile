@@ -52,7 +52,7 @@ clean: ## remove all that make has built, .venv too
 
 # --- What the tasks need: one stamp file a step, so that running make again costs nothing ---
 
-setup-test: $(VENV)/test-tools $(if $(wildcard tests/azurite/package.json),tests/azurite/node_modules/.package-lock.json)
+setup-test: $(VENV)/test-tools viewer $(if $(wildcard tests/azurite/package.json),tests/azurite/node_modules/.package-lock.json)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is missing: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }

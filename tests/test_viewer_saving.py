@@ -61,6 +61,18 @@ def test_the_study_list_opens_a_study(viewer: Viewer) -> None:
     assert viewer.problems == []
 
 
+def test_a_series_is_shown_in_three_planes(viewer: Viewer, server: RunningServer) -> None:
+    viewer.open_study(study_of(server))
+
+    viewer.click("Layout")
+    viewer.page.get_by_text("MPR", exact=True).click()
+
+    viewer.wait_for(lambda: viewer.planes() == ["axial", "coronal", "sagittal"])
+    viewer.page.wait_for_timeout(3000)
+    viewer.screenshot("mpr")
+    assert viewer.problems == []
+
+
 def test_measurements_are_saved_and_come_back(viewer: Viewer, server: RunningServer) -> None:
     study = study_of(server)
     viewer.open_study(study)

@@ -28,7 +28,8 @@ _SEEN = """
 localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']));
 localStorage.setItem('investigationalUseDialog', JSON.stringify({ expiryDate: '2999-01-01' }));
 """
-#: What is drawn at the centres of an image's pixels, as red, green and blue, and the window that it is drawn with.
+#: What is drawn at the centres of an image's pixels, as red, green and blue, and the window that it is drawn with;
+#: of a large image only every other pixel, or fewer.
 _DRAWN = """() => {
   const viewport = window.cornerstone?.getEnabledElements()[0]?.viewport;
   const volume = viewport?.getImageData?.();
@@ -39,16 +40,17 @@ _DRAWN = """() => {
   const scale = canvas.width / canvas.clientWidth;
   const { data, width } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   const [columns, rows] = volume.dimensions;
+  const step = Math.ceil(Math.max(rows, columns) / 128);
   const pixels = [];
-  for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
+  for (let row = 0; row < rows; row += step) {
+    for (let column = 0; column < columns; column += step) {
       const [x, y] = viewport.worldToCanvas(volume.imageData.indexToWorld([column, row, 0]));
       const at = 4 * (Math.round(y * scale - 0.5) * width + Math.round(x * scale - 0.5));
       pixels.push(data[at], data[at + 1], data[at + 2]);
     }
   }
   const { lower, upper } = viewport.getProperties().voiRange ?? { lower: 0, upper: 255 };
-  return { shape: [rows, columns, 3], pixels, lower, upper };
+  return { shape: [Math.ceil(rows / step), Math.ceil(columns / step), 3], step, pixels, lower, upper };
 }"""
 
 
@@ -59,12 +61,15 @@ class Drawn:
     Attributes
     ----------
     pixels : numpy.ndarray
-        Red, green and blue of each of the image's pixels, of shape (rows, columns, 3).
+        Red, green and blue of the image's pixels, of shape (rows, columns, 3).
+    step : int
+        1 if they are all there, n for every nth row and column.
     window : tuple of float
         The values that are drawn black and white.
     """
 
     pixels: NDArray[np.uint8]
+    step: int
     window: tuple[float, float]
 
 
@@ -118,7 +123,7 @@ class Viewer:
         """Look at the image in the first viewport."""
         seen = self.page.evaluate(_DRAWN)
         pixels = np.array(seen["pixels"], dtype=np.uint8).reshape(seen["shape"])
-        return Drawn(pixels, (seen["lower"], seen["upper"]))
+        return Drawn(pixels, seen["step"], (seen["lower"], seen["upper"]))
 
     def open_series(self, description: str) -> None:
         """Show another series of the open study in the viewport, by its description."""
@@ -146,6 +151,12 @@ class Viewer:
         self.page.mouse.move(x1, y1)
         self.page.mouse.move(2 * x1 - x0, 2 * y1 - y0)
         self.page.mouse.up()
+
+    def planes(self) -> list[str]:
+        """Give the planes of the viewports that show a volume which has arrived."""
+        return self.page.evaluate("""() => cornerstone.getEnabledElements()
+          .filter(({ viewport }) => viewport.type === 'orthographic' && viewport.getImageData?.())
+          .map(({ viewport }) => viewport.options.orientation).sort()""")
 
     def measurements(self) -> list[dict[str, Any]]:
         """Give the measurements that the viewer knows."""

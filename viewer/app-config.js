@@ -51,5 +51,5 @@ window.config = {
       },
     },
   ],
-  httpErrorHandler: error => console.warn(`The server answered ${error.status}`),
+  httpErrorHandler: error => console.warn('A request failed:', error.status ?? error),
 };

@@ -101,8 +101,8 @@ def _file(name: str, paths: dict[str, Path]) -> _File:
 def _policy(page: bytes) -> str:
     """Write what the viewer may do: run and load nothing that this server does not have.
 
-    The codecs and the rendering library of OHIF make functions from text, hence ``unsafe-eval``; its components bring
-    style with them; its workers are blobs.
+    OHIF's codec for JPEG-LS makes functions from text, hence ``unsafe-eval``; its components bring style with them; its
+    workers are blobs.
     """
     scripts = (hashlib.sha256(text).digest() for text in re.findall(rb"<script>(.*?)</script>", page, re.DOTALL))
     hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in scripts)
