@@ -1,4 +1,4 @@
-"""The viewer draws what is in the files: each transfer syntax against the frame as pydicom decodes it."""
+"""The viewer draws what is in the files: each transfer syntax against the frame that `test_pixels.py` has checked."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLosslessSV1, generate_uid
 
 from dbx.pixels import Catalog
+from dbx.pixels.dicom.headers import read_headers
+from dbx.pixels.dicom.pixels import decode_frame
 from headers import PYDICOM_DATA
 from images import write_image
 from viewer_browser import Drawn, Viewer, new_page
@@ -80,7 +82,8 @@ def viewer(browser: Browser, images: dict[str, Path], tmp_path_factory: pytest.T
 
 def displayed(image: Dataset, drawn: Drawn, frame: int = 0) -> NDArray[np.floating]:
     """Decode a frame and put it through the window that the viewer has chosen."""
-    pixels = pydicom.pixels.pixel_array(image, index=frame)
+    (row,) = read_headers([str(image.filename)]).to_pylist()
+    pixels = decode_frame(str(image.filename), row, frame)
     if image.PhotometricInterpretation == "PALETTE COLOR":
         return pydicom.pixels.apply_color_lut(pixels, image) / 256.0
     if pixels.ndim == 3:
