@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
@@ -16,6 +16,7 @@ from dbx.pixels.index import schema
 from dbx.pixels.index.model import Instance, Level, PackedSeries
 from dbx.pixels.index.packing import decompress
 from dbx.pixels.index.schema import EVERYTHING_SCOPE
+from dbx.pixels.index.store import Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPED_PIXEL_COLUMNS = [name for name in PIXEL_COLUMNS if name not in ("pixel_data", "fragments")]
@@ -40,11 +41,12 @@ _INSTANCE_COLUMNS = [
         )
     ),
 ]
+_INSTANCE_NAMES = [column.name for column in _INSTANCE_COLUMNS]
 
 
-def in_scope(scope: int) -> sa.ColumnElement[bool]:
+def in_scope(scope: int | sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
     """Return the condition on `schema.instance` that a scope shows the instance."""
-    if scope == EVERYTHING_SCOPE:
+    if isinstance(scope, int) and scope == EVERYTHING_SCOPE:
         return schema.instance.c.shown
     return sa.exists().where(schema.visible.c.scope == scope, schema.visible.c.instance_id == schema.instance.c.id)
 
@@ -71,17 +73,42 @@ def instances(
 @lru_cache(maxsize=64)
 def _instances_query(scope: int, given: frozenset[str]) -> sa.Select:
     """Make the query by the names of the UIDs that are given. Making it takes longer than running it for a frame."""
+    return _query(given, in_scope(scope))
+
+
+def _query(given: Collection[str], condition: sa.ColumnElement[bool]) -> sa.Select:
     uids: Iterator[Any] = (sa.bindparam(name) if name in given else None for name in ("study", "series", "sop"))
     return (
         sa.select(*_INSTANCE_COLUMNS)
         .join(schema.series, schema.series.c.id == schema.instance.c.series_id)
-        .where(*of(*uids), in_scope(scope))
+        .where(*of(*uids), condition)
         .order_by(
             schema.series.c.SeriesNumber.nulls_last(),
             schema.series.c.SeriesInstanceUID,
             schema.instance.c.id,  # within a series by InstanceNumber and path
         )
     )
+
+
+_UIDS = ("study", "series", "sop")
+_SCOPE_OF_FILTER = (
+    sa.select(schema.scope.c.id)
+    .join(schema.state, schema.state.c.value == schema.scope.c.version)
+    .where(schema.scope.c.predicate == sa.bindparam("predicate"), schema.state.c.name == "version")
+    .scalar_subquery()
+)
+_ONE_INSTANCE = _query(_UIDS, in_scope(EVERYTHING_SCOPE))
+_ONE_FILTERED = _query(_UIDS, in_scope(_SCOPE_OF_FILTER))
+
+
+def look_up(store: Store, predicate: str | None, study: str, series: str, sop: str) -> Instance | None:
+    """Find one instance of those that a row filter shows, if that can be said at once."""
+    uids = {"study": study, "series": series, "sop": sop}
+    if predicate is None:
+        found = store.at_once(_ONE_INSTANCE, uids)
+    else:
+        found = store.at_once(_ONE_FILTERED, uids | {"predicate": predicate})
+    return _instance(dict(zip(_INSTANCE_NAMES, found[0], strict=True))) if found else None
 
 
 def totals(connection: sa.Connection) -> dict[Level, int]:
@@ -191,7 +218,7 @@ def _shows_hidden(connection: sa.Connection, scope: int, series_id: int) -> bool
     return connection.scalar(query.limit(1)) is not None
 
 
-def _instance(row: sa.RowMapping) -> Instance:
+def _instance(row: Mapping[Any, Any]) -> Instance:
     pixels = {name: row[name] for name in _TYPED_PIXEL_COLUMNS}
     pixels["pixel_data"] = row["pixel_tag"] and {
         "tag": row["pixel_tag"],

@@ -114,6 +114,16 @@ class ServingIndex:
         with self._reading(principal) as (connection, scope):
             return reading.instances(connection, scope, study, series, sop)
 
+    def look_up(self, study: str, series: str, sop: str, principal: Principal) -> Instance | None:
+        """Find one instance, as far as that is possible without waiting.
+
+        Returns
+        -------
+        Instance or None
+            None if there may be one nevertheless, which `instances` finds.
+        """
+        return reading.look_up(self._store, principal.row_filter(self._location), study, series, sop)
+
     def find(self, sop: str, principal: Principal) -> Instance | None:
         """Find an instance by its SOP Instance UID alone; None if there is none that the principal may see."""
         with self._reading(principal) as (connection, scope):

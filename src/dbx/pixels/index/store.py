@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema
 
 from dbx.pixels.errors import ArgumentError, TableError
 from dbx.pixels.index import schema
+from dbx.pixels.index.glance import Glance
 
 #: Seconds that a writer waits for another one: it may be rebuilding.
 _PATIENCE = 900
@@ -25,6 +26,9 @@ class Store(Protocol):
 
     def reading(self) -> Any:
         """Open a connection that sees one state of the index as long as it is open."""
+
+    def at_once(self, query: sa.Select, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Return what a query finds, as far as that can be said without waiting: nothing if it cannot."""
 
     def writing(self) -> Any:
         """Open a connection that is the only one to write, and commit at its end."""
@@ -87,11 +91,15 @@ class SqliteStore:
         )
         sa.event.listen(self._engine, "connect", _configure)
         sa.event.listen(self._engine, "begin", _begin)
+        self._glance = Glance(path)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         with self._engine.connect() as connection, connection.begin():
             yield connection
+
+    def at_once(self, query: sa.Select, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        return self._glance.rows(query, parameters)
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -137,6 +145,7 @@ class SqliteStore:
             return False
 
     def close(self) -> None:
+        self._glance.close()
         self._engine.dispose()
 
 
@@ -176,6 +185,9 @@ class PostgresStore:
             )
             with connection.begin():
                 yield connection
+
+    def at_once(self, query: sa.Select, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:  # noqa: ARG002
+        return []
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:

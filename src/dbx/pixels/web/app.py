@@ -42,7 +42,7 @@ def create_app(server: Server, hosts: Iterable[str] = ()) -> Starlette:
 
     app = Starlette(
         routes=[
-            Mount("/dicom-web", routes=[*search.routes, *retrieve.routes, *store.routes]),
+            Mount("/dicom-web", routes=[*retrieve.routes, *search.routes, *store.routes]),
             Route("/healthz", _health),
             Route("/metrics", _metrics),
             *viewer_files.routes,

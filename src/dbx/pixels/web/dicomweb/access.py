@@ -11,6 +11,7 @@ from dbx.pixels.dicom.sources import Source
 from dbx.pixels.errors import ObjectNotFoundError, StorageError
 from dbx.pixels.index import Instance
 from dbx.pixels.storage import open_object
+from dbx.pixels.storage.page_cache import read_cached, remember
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.vanished import Vanished
 
@@ -55,6 +56,18 @@ def opened(instance: Instance, vanished: Vanished) -> Iterator[Source]:
         raise
 
 
+def read_at_once(instance: Instance, offset: int, buffer: memoryview) -> None:
+    """Fill a buffer with bytes of the object of an instance, without waiting for a disk or a store.
+
+    Raises
+    ------
+    BlockingIOError
+        If that is not possible, or the object is not as it was indexed: `opened` says which.
+    """
+    if "://" in instance.local_path or not _is_unchanged(instance, read_cached(instance.local_path, offset, buffer)):
+        raise BlockingIOError(f"{instance.path} has to be opened")
+
+
 def is_there(instance: Instance, vanished: Vanished) -> bool:
     """Tell whether the object of an instance is as it was indexed, as far as looking at a file tells."""
     try:
@@ -78,6 +91,11 @@ def _check_unchanged(instance: Instance) -> None:
         status = os.stat(instance.local_path)  # noqa: PTH116 - Path.stat costs twice as much
     except NotADirectoryError as error:
         raise FileNotFoundError(instance.local_path) from error
-    indexed = (instance.modificationTime - _UNKNOWN_TIME) // _MICROSECOND
-    if status.st_size != instance.length or (indexed and status.st_mtime_ns // 1000 != indexed):
+    remember(instance.local_path, status)
+    if not _is_unchanged(instance, status):
         raise HttpError(410, "the object has changed since it was indexed; another ingest is needed")
+
+
+def _is_unchanged(instance: Instance, status: os.stat_result) -> bool:
+    indexed = (instance.modificationTime - _UNKNOWN_TIME) // _MICROSECOND
+    return status.st_size == instance.length and (not indexed or status.st_mtime_ns // 1000 == indexed)

@@ -31,6 +31,21 @@ def instance(request: Request) -> Instance:
     return instances(request)[0]
 
 
+def instance_at_once(request: Request) -> Instance:
+    """Find the one instance of a path without waiting; see `instances`.
+
+    Raises
+    ------
+    BlockingIOError
+        If it may be there nevertheless.
+    """
+    server, uids = request.app.state.server, request.path_params
+    found = server.index.look_up(uids["study"], uids["series"], uids["instance"], server.principal(request))
+    if found is None:
+        raise BlockingIOError("the index may have to be waited for")
+    return found
+
+
 def image_of(found: Instance) -> ImagePixel:
     """Return how the pixel data of an instance is stored.
 

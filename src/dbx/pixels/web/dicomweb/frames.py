@@ -50,6 +50,25 @@ def syntax_as_stored(transfer_syntax: str) -> str | None:
     return None if transfer_syntax in VIDEO else transfer_syntax
 
 
+def stored_place(image: ImagePixel, frame: int, transfer_syntax: str) -> tuple[int, int] | None:
+    """Return where a frame lies that is sent byte for byte as it is stored; None for all others.
+
+    Returns
+    -------
+    tuple of int or None
+        Offset and length in the object.
+    """
+    if image.transfer_syntax in NATIVE:
+        if NATIVE[image.transfer_syntax] == ">" or image.frame_bits % 8:
+            return None
+        length = image.frame_bits // 8
+        return image.offset + frame * length, length
+    if transfer_syntax != image.transfer_syntax or image.fragments is None:
+        return None
+    fragments = [fragment for fragment in image.fragments if fragment["frame"] == frame]
+    return (fragments[0]["offset"], fragments[0]["length"]) if len(fragments) == 1 else None
+
+
 def frame_bytes(source: Source, image: ImagePixel, frame: int, transfer_syntax: str) -> bytes:
     """Read one frame, and decode it if need be.
 

@@ -46,7 +46,6 @@ class MediaType:
     quality: float = field(default=1, compare=False)
 
     @classmethod
-    @lru_cache(maxsize=256)  # a client says the same with every request
     def parse(cls, text: str) -> MediaType:
         """Read one media type or range.
 
@@ -82,7 +81,7 @@ class MediaType:
         return f'multipart/related; type="{self.name}"' if self.multipart else self.name
 
 
-def accepted(request: Request) -> list[MediaType]:
+def accepted(request: Request) -> Sequence[MediaType]:
     """Return what the client accepts, what it prefers first; everything if it does not say.
 
     The query parameter ``accept`` takes the place of the header (PS3.18 8.3.3.1).
@@ -92,9 +91,13 @@ def accepted(request: Request) -> list[MediaType]:
     HttpError
         400, if a media range cannot be understood.
     """
-    texts = request.query_params.getlist("accept") or request.headers.getlist("accept")
+    return _ranges(*(request.query_params.getlist("accept") or request.headers.getlist("accept")))
+
+
+@lru_cache(maxsize=256)  # a client says the same with every request
+def _ranges(*texts: str) -> Sequence[MediaType]:
     ranges = [MediaType.parse(piece) for text in texts for piece in _COMMA.split(text) if piece.strip()]
-    return sorted(ranges or [MediaType("*/*")], key=lambda range_: -range_.quality)
+    return tuple(sorted(ranges or [MediaType("*/*")], key=lambda range_: -range_.quality))
 
 
 def negotiate(request: Request, offered: Sequence[MediaType]) -> MediaType:
@@ -155,15 +158,36 @@ def multipart_related(parts: Iterable[Part], root_type: str) -> StreamingRespons
         Media type of the parts.
     """
     boundary = uuid.uuid4().hex
-    content_type = f'multipart/related; type="{root_type}"; boundary={boundary}'
-    return StreamingResponse(_lines(parts, boundary), headers={"Content-Type": content_type})
+    return StreamingResponse(_lines(parts, boundary), headers=_related(root_type, boundary))
 
 
 def multipart_bytes(parts: Iterable[Part], root_type: str) -> Response:
     """Make a ``multipart/related`` answer of small parts, which is sent at once."""
     boundary = uuid.uuid4().hex
-    content_type = f'multipart/related; type="{root_type}"; boundary={boundary}'
-    return Response(b"".join(_lines(parts, boundary)), headers={"Content-Type": content_type})
+    return Response(b"".join(_lines(parts, boundary)), headers=_related(root_type, boundary))
+
+
+def multipart_to_fill(content_type: str, length: int, root_type: str) -> tuple[Response, memoryview]:
+    """Make a ``multipart/related`` answer of one part of known length, which is read to where it is sent from.
+
+    Returns
+    -------
+    response : Response
+        The answer.
+    content : memoryview
+        To be filled with the part's content.
+    """
+    boundary = uuid.uuid4().hex
+    head = f"--{boundary}\r\nContent-Type: {content_type}\r\n\r\n".encode()
+    tail = f"\r\n--{boundary}--\r\n".encode()
+    body = memoryview(bytearray(len(head) + length + len(tail)))
+    body[: len(head)] = head
+    body[len(head) + length :] = tail
+    return Response(body, headers=_related(root_type, boundary)), body[len(head) : len(head) + length]
+
+
+def _related(root_type: str, boundary: str) -> dict[str, str]:
+    return {"Content-Type": f'multipart/related; type="{root_type}"; boundary={boundary}'}
 
 
 def _lines(parts: Iterable[Part], boundary: str) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,6 +15,7 @@ from dbx.pixels.errors import PixelDataError
 from dbx.pixels.index import Instance
 from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import opened
+from dbx.pixels.web.dicomweb.at_once import frame_at_once
 from dbx.pixels.web.dicomweb.bulkdata import bulk_value
 from dbx.pixels.web.dicomweb.frames import frame_bytes
 from dbx.pixels.web.dicomweb.media import (
@@ -36,7 +38,14 @@ _BULK_TYPES = (MediaType(OCTET_STREAM), MediaType(OCTET_STREAM, multipart=True))
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-def _frames(request: Request) -> Response:
+async def _frames(request: Request) -> Response:
+    try:
+        return frame_at_once(request)
+    except BlockingIOError:
+        return await run_in_threadpool(_read_frames, request)
+
+
+def _read_frames(request: Request) -> Response:
     instance = found.instance(request)
     image = found.image_of(instance)
     numbers = found.frames(request, image)
@@ -105,7 +114,7 @@ _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 _FRAMES = f"{_INSTANCE}/frames/{{frames}}"
 
-# Starlette runs these on threads, since they are no coroutines. What viewers ask for most comes first.
+# Starlette runs those on threads that are no coroutines. What viewers ask for most comes first.
 routes = [
     Route(_FRAMES, _frames),
     Route(f"{_SERIES}/metadata", retrieve_metadata),
