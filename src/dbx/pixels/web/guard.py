@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -40,13 +41,18 @@ class Guard:
     def _problem(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        try:
-            name = urlsplit(f"//{host}").hostname
-        except ValueError:
-            name = None
-        if name not in self._hosts:
+        if _name(host) not in self._hosts:
             return "the Host header does not name this server"
         origin = headers.get("origin")
         if scope["method"] in _READING or origin is None:
             return None
         return None if urlsplit(origin).netloc == host else "the Origin header names another site"
+
+
+@lru_cache(maxsize=256)
+def _name(host: str) -> str | None:
+    """Return the name in a Host header, without the port."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
