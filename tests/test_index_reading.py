@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from dbx.pixels import Catalog
 from dbx.pixels.cli.main import pixels as pixels_command
 from dbx.pixels.dicom import DicomMetaExtractor
+from dbx.pixels.dicom.fragments import Fragments
 from dbx.pixels.dicom.image import PIXEL_COLUMNS
 from dbx.pixels.index import BULK_ROOT, PackedSeries, ServingIndex
 from dbx.pixels.table import EVERYTHING, ObjectTable
@@ -56,7 +57,8 @@ def test_everything_is_as_in_the_table(index: ServingIndex, catalog: Catalog) ->
         (found,) = index.instances(*uids, EVERYTHING)
         assert found == index.find(uids[2], EVERYTHING)
         assert (found.path, found.length) == (row["path"], row["length"])
-        assert found.pixels == {name: row[name] for name in PIXEL_COLUMNS}
+        fragments = row["fragments"] and Fragments.from_rows(row["fragments"])
+        assert found.pixels == {name: row[name] for name in PIXEL_COLUMNS} | {"fragments": fragments}
         (text,) = index.metadata(*uids, EVERYTHING)
         root = "{}/studies/{}/series/{}/instances/{}/bulkdata/".format(BULK_ROOT.decode(), *uids)
         meta = orjson.loads(row["meta"].replace('"BulkDataURI":"bulkdata/', f'"BulkDataURI":"{root}'))

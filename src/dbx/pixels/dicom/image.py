@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from dbx.pixels.dicom.fragments import Fragments
 from dbx.pixels.errors import PixelDataError
 
 #: Columns of a row that say how pixel data is read, and those that say how it is displayed.
@@ -48,8 +49,8 @@ class ImagePixel:
     ----------
     offset : int
         Of the first byte of the pixel data's value.
-    fragments : sequence of mapping, optional
-        `frame`, `offset` and `length` of every fragment of encapsulated pixel data; None if they are not known.
+    fragments : Fragments, optional
+        Of encapsulated pixel data; None if they are not known.
     dtype : str
         Of a stored value in native pixel data, as numpy writes it without the byte order: ``"u2"``. Values of one bit
         have ``"u1"``.
@@ -57,7 +58,7 @@ class ImagePixel:
 
     transfer_syntax: str
     offset: int
-    fragments: Sequence[Mapping[str, Any]] | None
+    fragments: Fragments | None
     frames: int
     rows: int
     columns: int
@@ -91,7 +92,7 @@ class ImagePixel:
         return cls(
             transfer_syntax=row["TransferSyntaxUID"] or "",
             offset=pixel_data["offset"],
-            fragments=row["fragments"] if pixel_data["length"] is None else None,
+            fragments=_fragments(row["fragments"]) if pixel_data["length"] is None else None,
             frames=max(row["NumberOfFrames"] or 1, 1),
             rows=rows,
             columns=columns,
@@ -109,3 +110,7 @@ class ImagePixel:
         if self.photometric == "YBR_FULL_422":  # two pixels share their chrominance (PS3.3 C.7.6.3.1.2)
             return self.rows * self.columns * 2 * self.bits_allocated
         return self.rows * self.columns * self.samples * self.bits_allocated
+
+
+def _fragments(value: Fragments | Sequence[Mapping[str, Any]] | None) -> Fragments | None:
+    return value if value is None or isinstance(value, Fragments) else Fragments.from_rows(value)

@@ -98,14 +98,13 @@ def encoded_frame(source: Source, image: ImagePixel, frame: int) -> bytes:
         with open_file(source) as file:
             file.seek(image.offset)
             return get_frame(file, frame, number_of_frames=image.frames)
-    fragments = [fragment for fragment in image.fragments if fragment["frame"] == frame]
+    fragments = image.fragments.of_frame(frame)
     if not fragments:
         raise PixelDataError("", f"no fragment holds frame {frame}")
     # The fragments of a frame follow each other, so that one read gets them all, with the item tags between them.
-    begin = fragments[0]["offset"]
-    data = read_range(source, begin, fragments[-1]["offset"] + fragments[-1]["length"] - begin)
-    starts = [fragment["offset"] - begin for fragment in fragments]
-    return b"".join(data[start : start + fragment["length"]] for start, fragment in zip(starts, fragments, strict=True))
+    begin, end = fragments[0][0], sum(fragments[-1])
+    data = read_range(source, begin, end - begin)
+    return b"".join(data[offset - begin : offset - begin + length] for offset, length in fragments)
 
 
 def _native(source: Source, image: ImagePixel, frame: int) -> NDArray:
@@ -147,7 +146,7 @@ def is_word_data(source: Source, offset: int) -> bool:
 
 def _encoded_video(source: Source, image: ImagePixel) -> bytes:
     """Read the codestream of a video; all its frames are in one (PS3.5 section 8.2.5)."""
-    fragments = None if image.fragments is None else [{**fragment, "frame": 0} for fragment in image.fragments]
+    fragments = image.fragments.as_one_frame() if image.fragments else None
     return encoded_frame(source, replace(image, fragments=fragments, frames=1), 0)
 
 

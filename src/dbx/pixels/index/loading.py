@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from dbx.pixels.dicom.fragments import Fragments
 from dbx.pixels.index import schema
 from dbx.pixels.index.packing import Metadata, Text, compress, texts
 from dbx.pixels.index.rollups import series_row
@@ -133,11 +134,6 @@ def _python(column: pa.ChunkedArray) -> list[Any]:
 
 def _fragments(column: pa.ChunkedArray) -> list[bytes | None]:
     """Pack frame, offset and length of every fragment into 24 bytes."""
-    packed: list[bytes | None] = []
-    for fragments in column.to_pylist():
-        if fragments is None:
-            packed.append(None)
-        else:
-            numbers = [fragment[name] or 0 for fragment in fragments for name in ("frame", "offset", "length")]
-            packed.append(memoryview(pa.array(numbers, pa.int64()).to_numpy()).tobytes())
-    return packed
+    return [
+        None if fragments is None else Fragments.from_rows(fragments).to_bytes() for fragments in column.to_pylist()
+    ]

@@ -8,9 +8,9 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 
+from dbx.pixels.dicom.fragments import Fragments
 from dbx.pixels.dicom.image import PIXEL_COLUMNS
 from dbx.pixels.index import schema
 from dbx.pixels.index.model import Instance, Level, PackedSeries
@@ -225,7 +225,8 @@ def _instance(row: Mapping[Any, Any]) -> Instance:
         "offset": row["pixel_offset"],
         "length": row["pixel_length"],
     }
-    pixels["fragments"] = _fragments(row["fragments"])
+    fragments = row["fragments"]
+    pixels["fragments"] = None if fragments is None else Fragments.from_bytes(fragments)
     return Instance(
         StudyInstanceUID=row["StudyInstanceUID"],
         SeriesInstanceUID=row["SeriesInstanceUID"],
@@ -238,10 +239,3 @@ def _instance(row: Mapping[Any, Any]) -> Instance:
         modificationTime=_EPOCH + timedelta(microseconds=row["modificationTime"] or 0),
         pixels=pixels,
     )
-
-
-def _fragments(packed: bytes | None) -> list[dict[str, int]] | None:
-    if packed is None:
-        return None
-    numbers = np.frombuffer(packed, np.int64).reshape(-1, 3).tolist()
-    return [{"frame": frame, "offset": offset, "length": length} for frame, offset, length in numbers]

@@ -65,8 +65,8 @@ def stored_place(image: ImagePixel, frame: int, transfer_syntax: str) -> tuple[i
         return image.offset + frame * length, length
     if transfer_syntax != image.transfer_syntax or image.fragments is None:
         return None
-    fragments = [fragment for fragment in image.fragments if fragment["frame"] == frame]
-    return (fragments[0]["offset"], fragments[0]["length"]) if len(fragments) == 1 else None
+    fragments = image.fragments.of_frame(frame)
+    return fragments[0] if len(fragments) == 1 else None
 
 
 def frame_bytes(source: Source, image: ImagePixel, frame: int, transfer_syntax: str) -> bytes:
