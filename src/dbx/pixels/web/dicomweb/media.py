@@ -46,6 +46,7 @@ class MediaType:
     quality: float = field(default=1, compare=False)
 
     @classmethod
+    @lru_cache(maxsize=256)  # a client says the same with every request
     def parse(cls, text: str) -> MediaType:
         """Read one media type or range.
 
@@ -81,7 +82,7 @@ class MediaType:
         return f'multipart/related; type="{self.name}"' if self.multipart else self.name
 
 
-def accepted(request: Request) -> Sequence[MediaType]:
+def accepted(request: Request) -> list[MediaType]:
     """Return what the client accepts, what it prefers first; everything if it does not say.
 
     The query parameter ``accept`` takes the place of the header (PS3.18 8.3.3.1).
@@ -91,13 +92,18 @@ def accepted(request: Request) -> Sequence[MediaType]:
     HttpError
         400, if a media range cannot be understood.
     """
-    return _ranges(*(request.query_params.getlist("accept") or request.headers.getlist("accept")))
+    return ranges_of(accept_texts(request))
 
 
-@lru_cache(maxsize=256)  # a client says the same with every request
-def _ranges(*texts: str) -> Sequence[MediaType]:
+def accept_texts(request: Request) -> tuple[str, ...]:
+    """Return the client's words for what it accepts; nothing if it does not say."""
+    return tuple(request.query_params.getlist("accept") or request.headers.getlist("accept"))
+
+
+def ranges_of(texts: tuple[str, ...]) -> list[MediaType]:
+    """Return what a client accepts by its words; see `accepted`."""
     ranges = [MediaType.parse(piece) for text in texts for piece in _COMMA.split(text) if piece.strip()]
-    return tuple(sorted(ranges or [MediaType("*/*")], key=lambda range_: -range_.quality))
+    return sorted(ranges or [MediaType("*/*")], key=lambda range_: -range_.quality)
 
 
 def negotiate(request: Request, offered: Sequence[MediaType]) -> MediaType:

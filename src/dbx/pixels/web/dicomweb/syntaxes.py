@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from pydicom.uid import ExplicitVRLittleEndian
 from starlette.requests import Request
 
 from dbx.pixels.web.dicomweb.frames import can_be_decoded, media_type_of, syntax_as_stored
-from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, accepted, negotiate
+from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, accept_texts, accepted, negotiate, ranges_of
 from dbx.pixels.web.errors import HttpError
 
 AS_STORED = "*"
@@ -87,13 +88,17 @@ def frame_representation(request: Request, stored: str | None, *, single: bool) 
     HttpError
         406, if the client takes nothing that can be had.
     """
-    stored = stored or ""
+    return _frame_representation(accept_texts(request), stored or "", single=single)
+
+
+@lru_cache(maxsize=1024)  # a client says the same for all frames of a series
+def _frame_representation(texts: tuple[str, ...], stored: str, *, single: bool) -> Representation:
     as_stored = syntax_as_stored(stored)
     by_type = {OCTET_STREAM: _octet_stream_syntaxes(stored, as_stored)}
     if as_stored and (image_type := media_type_of(as_stored)) != OCTET_STREAM:
         by_type[image_type] = {None: as_stored, AS_STORED: as_stored, as_stored: as_stored}
     offered = [MediaType(name, multipart) for multipart in (True, False)[: 1 + single] for name in by_type]
-    for range_ in accepted(request):
+    for range_ in ranges_of(texts):
         for candidate in offered:
             syntax = by_type[candidate.name].get(range_.transfer_syntax)
             if range_.quality and syntax and range_.admits(candidate):
