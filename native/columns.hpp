@@ -57,6 +57,12 @@ enum class Fit { whole, first_only, none };
 // Arrow arrays column by column at the end.
 class TypedColumns {
  public:
+  // A number's bits; or where a text or a list lies: its beginning in the upper half, its length in the lower.
+  struct Cell {
+    std::uint64_t bits = 0;
+    bool is_null = true;
+  };
+
   TypedColumns(const ColumnIndex& index, std::size_t rows);
 
   // Setting a value again replaces it.
@@ -64,19 +70,18 @@ class TypedColumns {
   Fit set_numbers(std::size_t row, int column, Vr vr, const std::uint8_t* bytes, std::size_t length, ByteOrder order);
   void clear_row(std::size_t row);
 
+  // What a value became; other rows of the batch may have the same.
+  Cell cell(std::size_t row, int column) const { return cells_[place(row, column)]; }
+  void set_cell(std::size_t row, int column, Cell cell) { cells_[place(row, column)] = cell; }
+
   // Makes the arrays, and frees what they were made of.
   std::vector<std::shared_ptr<const ArrowData>> finish();
 
  private:
-  // A number's bits; or where a text or a list lies: its beginning in the upper half, its length in the lower.
-  struct Cell {
-    std::uint64_t bits = 0;
-    bool is_null = true;
-  };
-
-  Cell& empty_cell(std::size_t row, int column) {
-    return cells_[row * specs_.size() + static_cast<std::size_t>(column)] = Cell();
+  std::size_t place(std::size_t row, int column) const {
+    return row * specs_.size() + static_cast<std::size_t>(column);
   }
+  Cell& empty_cell(std::size_t row, int column) { return cells_[place(row, column)] = Cell(); }
 
   // Fill a cell with one value; false if that does not fit the column's type.
   bool fill(Cell& cell, ColumnType type, std::string_view text);

@@ -24,6 +24,17 @@ inline bool is_private_creator(std::uint32_t tag) {
   return is_private(tag) && (tag & 0xFFFF) >= 0x10 && (tag & 0xFFFF) < 0x100;
 }
 
+// Whether values of other elements are read in the light of this one.
+inline bool is_context(std::uint32_t tag) {
+  return tag == 0x00080005 || tag == 0x00280103 || tag == 0x00283002 || tag == 0x54001004 || is_private_creator(tag);
+}
+
+// The same, or something about the image or the encoding depends on it.
+inline bool is_notable(std::uint32_t tag) {
+  const std::uint32_t group = tag >> 16;
+  return group == 0x0028 || group == 0x0002 || is_context(tag);
+}
+
 // A tag as DICOM JSON writes it, GGGGEEEE.
 std::string tag_text(std::uint32_t tag);
 

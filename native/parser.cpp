@@ -24,12 +24,6 @@ constexpr std::string_view kImplicitVrLittleEndian = "1.2.840.10008.1.2";
 constexpr std::string_view kExplicitVrBigEndian = "1.2.840.10008.1.2.2";
 constexpr std::string_view kDeflated = "1.2.840.10008.1.2.1.99";
 
-// Whether other elements depend on this one.
-bool is_notable(std::uint32_t tag) {
-  const std::uint32_t group = tag >> 16;
-  return group == 0x0028 || group == 0x0002 || tag == 0x00080005 || tag == 0x54001004 || is_private_creator(tag);
-}
-
 // Its letters, if it is made of letters.
 std::string vr_name(Vr vr) {
   const auto letters = static_cast<std::uint16_t>(vr);
@@ -105,7 +99,7 @@ void HeaderParser::read_data_set(Scope& root, std::uint64_t position) {
   root.implicit = reader.looks_implicit(position, source.size(), transfer_syntax_ == kImplicitVrLittleEndian);
   const auto known = known_pixel_representations_.find(position);
   if (known != known_pixel_representations_.end()) root.pixel_representation = known->second;
-  read_elements(root, position, kNoEnd, {source.size(), true});
+  read_with_precedent(root, position, {source.size(), true});
 }
 
 ByteOrder HeaderParser::byte_order(std::uint64_t position) const {
@@ -128,39 +122,46 @@ std::string HeaderParser::inflate(std::uint64_t position) {
 
 std::uint64_t HeaderParser::read_elements(Scope& scope, std::uint64_t position, std::uint64_t end, Bounds bounds,
                                           int only_group) {
-  Element element;
-  while (position < end && !stopped_) {
-    if (json_.size() - json_begin_ > kLongestDocument) {
-      batch_.set_error("metadata of more than 256 MiB");
-      stopped_ = true;
-      break;
-    }
-    if (!reader_->read(position, bounds.end, scope.implicit, element)) {
-      if (only_group != kUnknown) return position;  // what follows the group is read for what it is
-      end_inside(scope, position, bounds);
-      return bounds.end;
-    }
-    if (only_group != kUnknown && static_cast<int>(element.tag >> 16) != only_group) return position;
-    const VrTraits& traits = *element.traits;
-    if (traits.is_simple() && element.length <= bounds.end - element.value) {  // as most elements are
-      read_value(scope, element.tag, traits, element.value, element.length);
-      position = element.value + element.length;
-      continue;
-    }
-    if (element.tag == kItemDelimiter) {
-      if (scope.parent == nullptr) report(scope, element.tag, Vr::none, "ends the data set, although no item is open");
-      return element.value;
-    }
-    if (is_pixel_data(element.tag) && scope.parent == nullptr) {
-      leave_out(element.value);
-      PixelDataLocator locator(*reader_, facts_, batch_);
-      locator.locate(element);
-      for (const std::string& problem : locator.problems()) report(scope, element.tag, element.vr, problem);
-      return bounds.end;
-    }
-    position = read_element(scope, element, bounds);
+  while (position < end && !stopped_ && read_next(scope, position, bounds, only_group)) {
   }
   return position;
+}
+
+bool HeaderParser::read_next(Scope& scope, std::uint64_t& position, Bounds bounds, int only_group) {
+  if (json_.size() - json_begin_ > kLongestDocument) {
+    batch_.set_error("metadata of more than 256 MiB");
+    stopped_ = true;
+    return false;
+  }
+  Element element;
+  if (!reader_->read(position, bounds.end, scope.implicit, element)) {
+    if (only_group != kUnknown) return false;  // what follows the group is read for what it is
+    end_inside(scope, position, bounds);
+    position = bounds.end;
+    return false;
+  }
+  if (only_group != kUnknown && static_cast<int>(element.tag >> 16) != only_group) return false;
+  const VrTraits& traits = *element.traits;
+  if (traits.is_simple() && element.length <= bounds.end - element.value) {  // as most elements are
+    read_value(scope, element.tag, traits, element.value, element.length);
+    position = element.value + element.length;
+    return true;
+  }
+  if (element.tag == kItemDelimiter) {
+    if (scope.parent == nullptr) report(scope, element.tag, Vr::none, "ends the data set, although no item is open");
+    position = element.value;
+    return false;
+  }
+  if (is_pixel_data(element.tag) && scope.parent == nullptr) {
+    leave_out(element.value);
+    PixelDataLocator locator(*reader_, facts_, batch_);
+    locator.locate(element);
+    for (const std::string& problem : locator.problems()) report(scope, element.tag, element.vr, problem);
+    position = bounds.end;
+    return false;
+  }
+  position = read_element(scope, element, bounds);
+  return true;
 }
 
 std::uint64_t HeaderParser::read_element(Scope& scope, const Element& element, Bounds bounds) {
@@ -198,7 +199,8 @@ std::uint64_t HeaderParser::read_element(Scope& scope, const Element& element, B
 
 std::uint64_t HeaderParser::read_sequence(Scope& scope, const Element& element, Bounds bounds) {
   const std::uint32_t tag = element.tag;
-  begin_attribute(scope, tag, Vr::SQ);
+  separate(scope, tag);
+  json_.attribute(tag, Vr::SQ);
   if (depth_ >= kDeepest) {
     json_.put('}');
     report(scope, tag, Vr::SQ, "is nested deeper than 100 sequences");
@@ -309,7 +311,8 @@ void HeaderParser::end_inside(const Scope& scope, std::uint64_t position, Bounds
 [[gnu::always_inline]] inline void HeaderParser::read_value(Scope& scope, std::uint32_t tag, const VrTraits& traits,
                                                             std::uint64_t offset, std::uint64_t length) {
   const Vr vr = traits.vr;
-  begin_attribute(scope, tag, vr);
+  separate(scope, tag);
+  json_.attribute(tag, vr);
   if (traits.kind == ValueKind::binary) {
     read_binary(scope, tag, vr, offset, length);
   } else if (length > kLongestText) {
@@ -406,12 +409,11 @@ HeaderParser::JsonObject HeaderParser::begin_object() {
   return {.begin = json_.size()};
 }
 
-inline void HeaderParser::begin_attribute(Scope& scope, std::uint32_t tag, Vr vr) {
+void HeaderParser::separate(Scope& scope, std::uint32_t tag) {
   JsonObject& object = *scope.object;
   object.in_order &= tag > object.last_tag;
   object.last_tag = tag;
   if (json_.back() != '{') json_.put(',');
-  json_.attribute(tag, vr);
 }
 
 void HeaderParser::end_object(const Scope& scope) {
@@ -431,6 +433,7 @@ std::string HeaderParser::path(const Scope& scope, std::uint32_t tag) const {
 }
 
 void HeaderParser::report(const Scope& scope, std::uint32_t tag, Vr vr, std::string_view message) {
+  ++reports_;
   batch_.add_issue(path(scope, tag), vr_name(vr), message);
 }
 

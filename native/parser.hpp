@@ -14,6 +14,7 @@
 #include "elements.hpp"
 #include "hooks.hpp"
 #include "pixel_data.hpp"
+#include "precedents.hpp"
 #include "source.hpp"
 
 namespace pixels {
@@ -76,8 +77,12 @@ class HeaderParser {
   // The object as a whole.
   void read_object(Source& object, std::uint64_t first_element);
   void read_data_set(Scope& root, std::uint64_t position);
+  void read_with_precedent(Scope& root, std::uint64_t position, Bounds bounds);
   ByteOrder byte_order(std::uint64_t position) const;
   std::string inflate(std::uint64_t position);
+
+  // Reads the element at `position`, which becomes that of the next; false if it was the last.
+  bool read_next(Scope& scope, std::uint64_t& position, Bounds bounds, int only_group = kUnknown);
 
   // Data sets, elements, sequences; each returns where what follows begins.
   std::uint64_t read_elements(Scope& scope, std::uint64_t position, std::uint64_t end, Bounds bounds,
@@ -107,9 +112,30 @@ class HeaderParser {
   Vr settle(Scope& scope, std::uint32_t tag, Vr vr);
   int pixel_representation(Scope& scope);
 
+  // Elements that were read before, in another object (parser_precedents.cpp).
+  struct Before {
+    std::uint64_t position;
+    std::size_t json;
+    std::size_t reports, ambiguities;
+  };
+  struct Resemblance {
+    bool is_sought = false;  // until enough is known to find a precedent
+    std::uint64_t likeness = 0;
+    const Precedent* precedent = nullptr;  // until it differs in what decides about other elements
+    const Precedent* followed = nullptr;   // the same, to the end
+    std::size_t next = 0;                  // element of the precedent
+    std::size_t repeated = 0;              // elements
+    std::optional<Precedent> draft;        // what the object will be to others if there is no precedent
+  };
+  bool repeat_elements(Scope& root, Resemblance& same, std::uint64_t& position);
+  void pass(Resemblance& same, std::uint32_t tag);
+  void add_to_draft(const Scope& root, Resemblance& same, const Before& before, std::uint64_t position);
+  void look_for_precedent(const Scope& root, Resemblance& same, const Before& before, std::uint64_t position);
+  void end_draft(const Scope& root, Resemblance& same);
+
   // JSON objects.
   JsonObject begin_object();
-  void begin_attribute(Scope& scope, std::uint32_t tag, Vr vr);
+  void separate(Scope& scope, std::uint32_t tag);
   void end_object(const Scope& scope);
 
   // What went wrong.
@@ -127,6 +153,7 @@ class HeaderParser {
   std::unordered_map<std::string, Charset> charsets_;
   std::vector<PrivateBlock> private_blocks_;
   std::string decoded_;
+  Precedents precedents_;
 
   // Of the object that is being read.
   std::size_t json_begin_ = 0;
@@ -143,6 +170,8 @@ class HeaderParser {
   std::vector<std::pair<std::uint64_t, int>> seen_pixel_representations_;
   std::unordered_map<std::uint64_t, int> known_pixel_representations_;
   bool came_too_late_ = false;
+  std::size_t reports_ = 0;
+  std::size_t ambiguities_ = 0;  // of value representations, which other elements had to settle
 };
 
 }  // namespace pixels

@@ -129,6 +129,7 @@ Vr HeaderParser::private_vr(const Scope& scope, std::uint32_t tag) const {
 }
 
 Vr HeaderParser::settle(Scope& scope, std::uint32_t tag, Vr vr) {
+  ambiguities_ += vr == Vr::us_or_ss || vr == Vr::us_or_ow || vr == Vr::ob_or_ow;
   switch (vr) {
     case Vr::us_or_ss: return pixel_representation(scope) == 0 ? Vr::US : Vr::SS;
     case Vr::us_or_ow: return scope.lut_entries == 1 ? Vr::US : Vr::OW;

@@ -59,6 +59,7 @@ void Source::move_window(std::uint64_t offset, std::size_t length) {
   window_bytes_ = is_first     ? cache_->first_window()
                   : reading_on ? std::min(window_bytes_ * 2, largest_window_)
                                : kSmallestWindow;
+  if (reading_on && !is_first && offset + length <= begin_ + window_bytes_) return extend_window();
   const auto bytes =
       static_cast<std::size_t>(std::min<std::uint64_t>(std::max(length, window_bytes_), size_ - offset));
   begin_ = end_ = 0;  // nothing is in view if the read fails
@@ -67,6 +68,13 @@ void Source::move_window(std::uint64_t offset, std::size_t length) {
   data_ = memory;
   begin_ = offset;
   end_ = offset + bytes;
+}
+
+void Source::extend_window() {
+  const std::uint64_t end = std::min<std::uint64_t>(begin_ + window_bytes_, size_);
+  const auto held = static_cast<std::size_t>(end_ - begin_);
+  read(end_, cache_->reserve(largest_window_) + held, static_cast<std::size_t>(end - end_));
+  end_ = end;
 }
 
 void Source::copy(std::uint64_t offset, std::uint8_t* out, std::size_t length) {

@@ -63,6 +63,12 @@ class Source {
     return data_ + (offset - begin_);
   }
 
+  // What is in view from `offset` on, which may be nothing.
+  std::string_view in_view(std::uint64_t offset) const {
+    if (offset < begin_ || offset >= end_) return {};
+    return {reinterpret_cast<const char*>(data_) + (offset - begin_), static_cast<std::size_t>(end_ - offset)};
+  }
+
   // Copies bytes out and leaves the window where it is: for small looks far ahead.
   void copy(std::uint64_t offset, std::uint8_t* out, std::size_t length);
 
@@ -82,6 +88,7 @@ class Source {
 
  private:
   void move_window(std::uint64_t offset, std::size_t length);
+  void extend_window();
 
   SourceCache* cache_;
   std::size_t largest_window_;
