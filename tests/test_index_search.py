@@ -9,8 +9,9 @@ from pydicom import Dataset
 
 from dbx.pixels import Catalog
 from dbx.pixels.errors import ArgumentError
-from dbx.pixels.index import Key, Level, Search, ServingIndex
+from dbx.pixels.index import BULK_ROOT, Key, Level, Search, ServingIndex
 from dbx.pixels.table import EVERYTHING, ObjectTable
+from index_fixtures import OpenIndex
 from index_table import found, instance
 from table_rows import rows
 
@@ -207,6 +208,7 @@ def test_a_study_is_answered_with_what_the_standard_lists(index: ServingIndex) -
         "00080030": {"vr": "TM", "Value": ["120000.5"]},
         "00080056": {"vr": "CS", "Value": ["ONLINE"]},
         "00080061": {"vr": "CS", "Value": ["MR", "SR"]},
+        "00081190": {"vr": "UR", "Value": [f"{BULK_ROOT.decode()}/studies/1.2.2"]},
         "00100010": {
             "vr": "PN",
             "Value": [{"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎", "Phonetic": "やまだ^たろう"}],
@@ -228,8 +230,48 @@ def test_levels_above_come_with_what_the_path_does_not_name(index: ServingIndex)
     assert "00100010" not in tags(Search(Level.INSTANCE, study="1.2.1"))
     assert "00080060" in tags(Search(Level.INSTANCE, study="1.2.1"))
     assert tags(Search(Level.INSTANCE, study="1.2.1", series="1.2.1.1")) == {
-        *("00080016", "00080018", "00080056", "0020000D", "0020000E", "00200013", "00280010")
+        *("00080016", "00080018", "00080056", "00081190", "0020000D", "0020000E", "00200013", "00280010")
     }
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_instances_of_a_series_tell_what_differs_between_them(table: ObjectTable, open_index: OpenIndex) -> None:
+    odd = '5"%d/x'
+    table.save(
+        rows(
+            instance("/1", PatientName="100%^Doe"),
+            instance("/2", number=2, Rows=100, NumberOfFrames=7),
+            instance("/3", number=3, InstanceNumber=None),
+            instance("/4", number=4, SOPInstanceUID=odd),
+        )
+    )
+    index = open_index()
+    index.sync()
+    told = index.search(Search(Level.INSTANCE), EVERYTHING).datasets
+
+    def values(tag: str) -> list[object]:
+        return [data_set.get(tag, {}).get("Value", [None])[0] for data_set in told]
+
+    assert values("00080018") == ["1.2.1.1.1", "1.2.1.1.2", odd, "1.2.1.1.3"]
+    assert values("00200013") == [1, 2, 4, None]
+    assert values("00280010") == [512, 100, 512, 512]
+    assert values("00280008") == [None, 7, None, None]
+    assert values("00100010") == [{"Alphabetic": "100%^Doe"}] * 4
+    root = f"{BULK_ROOT.decode()}/studies/1.2.1/series/1.2.1.1/instances"
+    names = ["1.2.1.1.1", "1.2.1.1.2", "5%22%25d%2Fx", "1.2.1.1.3"]
+    assert values("00081190") == [f"{root}/{name}" for name in names]
+    # The longer way, for attributes that have no column, tells the same.
+    asked = Search(Level.INSTANCE, include=frozenset({"00080005"}))
+    more = index.search(asked, EVERYTHING).datasets
+    assert [data_set.pop("00080005")["Value"] for data_set in more] == [["ISO_IR 192"]] * 4
+    assert more == told
+
+
+@pytest.mark.parametrize("level", Level)
+def test_attributes_come_in_order(index: ServingIndex, level: Level) -> None:
+    for options in ({}, {"include_all": True}, {"include": frozenset({"00080005", "00100040"})}):
+        (told, *_) = index.search(Search(level, **options), EVERYTHING).datasets
+        assert list(told) == sorted(told)
 
 
 @pytest.mark.parametrize("level", Level)

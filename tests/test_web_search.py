@@ -39,6 +39,13 @@ def test_every_answer_tells_where_to_retrieve_it(server: RunningServer) -> None:
     assert url.endswith(instance["00080018"]["Value"][0])
 
 
+def test_bulk_data_is_where_an_answer_says(server: RunningServer) -> None:
+    answer = httpx.get(f"{server.dicomweb}/instances", params={"includefield": "all"})
+    urls = {element["BulkDataURI"] for told in answer.json() for element in told.values() if "BulkDataURI" in element}
+    assert urls
+    assert all(httpx.get(url).status_code == 200 for url in urls)
+
+
 def test_pages_of_all_studies_make_the_whole(server: RunningServer) -> None:
     studies = f"{server.dicomweb}/studies"
     whole = httpx.get(studies).json()

@@ -14,81 +14,172 @@ from dbx.pixels.index.attributes import (
     ALWAYS,
     COMPUTED,
     INSTANCE_COLUMNS,
+    INSTANCE_NUMBER,
+    INSTANCE_UID,
+    RETRIEVE_URL,
     SERIES_UID,
     STUDY_UID,
     computed,
 )
-from dbx.pixels.index.model import Level, Search
+from dbx.pixels.index.model import BULK_ROOT, Level, Search
 from dbx.pixels.index.reading import data_sets, first_data_sets
 from dbx.pixels.index.rollups import batches
 from dbx.pixels.index.summaries import SERIES_TAGS, STUDY_TAGS, DataSet, is_empty
+from dbx.pixels.index.urls import resource_url
 
-_PLACE = (schema.instance.c.pack_id, schema.instance.c.start, schema.instance.c.size)
-
+_ROOT = BULK_ROOT.decode()
 _ABOVE_INSTANCES = STUDY_TAGS | SERIES_TAGS | COMPUTED
 
+_STUDY_ANSWER = (schema.study.c.answer,)
+_STUDY_SUMMARY = (schema.study.c.id, schema.study.c.summary)
+_SERIES = (
+    schema.series.c.id,
+    schema.series.c.study_id,
+    schema.series.c.summary,
+    schema.study.c.summary.label("of_study"),
+)
+#: First what differs between the instances of a series.
+_INSTANCE = (
+    schema.instance.c.SOPInstanceUID,
+    schema.instance.c.InstanceNumber,
+    schema.instance.c.series_id,
+    *(
+        schema.instance.c[keyword]
+        for tag, (keyword, _) in INSTANCE_COLUMNS.items()
+        if tag not in (INSTANCE_UID, INSTANCE_NUMBER)
+    ),
+)
+_PLACED_INSTANCE = (*_INSTANCE, schema.instance.c.pack_id, schema.instance.c.start, schema.instance.c.size)
 
-def answers(connection: sa.Connection, scope: int, wanted: Search, ids: Sequence[int]) -> list[DataSet]:
-    """Return the data sets of studies, series or instances, in the order of their ids."""
-    describe = {Level.STUDY: _studies, Level.SERIES: _series, Level.INSTANCE: _instances}[wanted.level]
-    found: dict[int, DataSet] = {}
-    for some in batches(ids):
-        found.update(describe(connection, scope, wanted, some))
-    return [found[number] for number in ids]
-
-
-def _studies(connection: sa.Connection, scope: int, wanted: Search, ids: Sequence[int]) -> dict[int, DataSet]:
-    told = _told(connection, schema.study, scope, ids)
-    # What series tell has no one value in a study. Viewers include Modality all the same, and read ModalitiesInStudy:
-    # looking into an instance of every study for it would cost more than all else.
-    known = STUDY_TAGS | COMPUTED | (SERIES_TAGS - _asked_about(wanted))
-    stored = _first_instances(connection, scope, wanted, told, known)
-    return {number: _chosen(wanted, data_set, stored.get(number)) for number, data_set in told.items()}
-
-
-def _series(connection: sa.Connection, scope: int, wanted: Search, ids: Sequence[int]) -> dict[int, DataSet]:
-    told = _told_of_series(connection, scope, ids)
-    stored = _first_instances(connection, scope, wanted, told, _ABOVE_INSTANCES)
-    return {number: _chosen(wanted, data_set, stored.get(number)) for number, data_set in told.items()}
-
-
-def _instances(connection: sa.Connection, scope: int, wanted: Search, ids: Sequence[int]) -> dict[int, DataSet]:
-    instance = schema.instance.c
-    columns = [instance[keyword] for keyword, _ in INSTANCE_COLUMNS.values()]
-    query = (
-        sa.select(instance.id, instance.series_id, *_PLACE, *columns)
-        .where(instance.id.in_(ids))
-        .order_by(instance.pack_id, instance.start)
+_SERIES_BY_ID = (
+    sa.select(*_SERIES)
+    .join(schema.study, schema.study.c.id == schema.series.c.study_id)
+    .where(
+        schema.series.c.scope == sa.bindparam("scope"),
+        schema.study.c.scope == sa.bindparam("scope"),
+        schema.series.c.id.in_(sa.bindparam("ids", expanding=True)),
     )
-    rows = connection.execute(query).fetchall()
-    series = _told_of_series(connection, scope, sorted({row.series_id for row in rows}))
-    above = {number: _chosen(wanted, data_set) for number, data_set in series.items()}
-    texts: Iterable[bytes | None] = [None] * len(rows)
-    if wanted.include_all or _asked(wanted) - _ABOVE_INSTANCES - INSTANCE_COLUMNS.keys():
-        texts = data_sets(connection, rows)
-    found = {}
-    for row, text in zip(rows, texts, strict=True):
-        data_set = above[row.series_id] | _of_instance(row)
-        found[row.id] = _in_order(_chosen(wanted, data_set, orjson.loads(text)) if text else data_set)
-    return found
+)
 
 
-def _told(connection: sa.Connection, table: sa.Table, scope: int, ids: Sequence[int]) -> dict[int, DataSet]:
-    """Return what the rows of studies or series tell, by id."""
-    query = sa.select(table.c.id, table.c.summary).where(table.c.scope == scope, table.c.id.in_(ids))
-    return {number: orjson.loads(summary) for number, summary in connection.execute(query)}
+def columns(wanted: Search) -> tuple[sa.ColumnElement[Any], ...]:
+    """Return the columns of studies, series with their studies, or instances that `answers` needs."""
+    if wanted.level is Level.STUDY:
+        return _STUDY_ANSWER if _is_ready(wanted) else _STUDY_SUMMARY
+    if wanted.level is Level.SERIES:
+        return _SERIES
+    return _PLACED_INSTANCE if _needs_metadata(wanted) else _INSTANCE
 
 
-def _told_of_series(connection: sa.Connection, scope: int, ids: Sequence[int]) -> dict[int, DataSet]:
-    """Return what series and their studies tell; where they contradict each other, the study."""
-    series = schema.series.c
-    query = sa.select(series.id, series.study_id, series.summary).where(series.scope == scope, series.id.in_(ids))
-    rows = connection.execute(query).fetchall()
-    studies = _told(connection, schema.study, scope, sorted({row.study_id for row in rows}))
-    return {row.id: _in_order(orjson.loads(row.summary) | studies[row.study_id]) for row in rows}
+def answers(connection: sa.Connection, scope: int, wanted: Search, rows: Sequence[sa.Row[Any]]) -> list[bytes]:
+    """Return the data sets of studies, series or instances, of which the rows hold the `columns`, in their order."""
+    if wanted.level is Level.INSTANCE:
+        return _instances(connection, scope, wanted, rows)
+    if wanted.level is Level.SERIES:
+        return _with_first_instances(connection, scope, wanted, _told_of_series(rows))
+    if _is_ready(wanted):
+        return [row.answer for row in rows]
+    return _with_first_instances(connection, scope, wanted, {row.id: orjson.loads(row.summary) for row in rows})
 
 
-def _of_instance(row: Any) -> DataSet:
+def _is_ready(wanted: Search) -> bool:
+    """Tell whether studies are answered with what always comes."""
+    return not wanted.include_all and not _asked(wanted) - ALWAYS[Level.STUDY] - _not_looked_for(wanted)
+
+
+def _needs_metadata(wanted: Search) -> bool:
+    """Tell whether attributes are wanted that only the metadata of instances tells."""
+    if wanted.level is Level.STUDY:
+        known = STUDY_TAGS | COMPUTED | _not_looked_for(wanted)
+    elif wanted.level is Level.SERIES:
+        known = _ABOVE_INSTANCES
+    elif wanted.include_all:
+        return True
+    else:
+        known = _ABOVE_INSTANCES | INSTANCE_COLUMNS.keys()
+    return bool(_asked(wanted) - known)
+
+
+def _not_looked_for(wanted: Search) -> frozenset[str]:
+    """Return attributes that studies are not answered with, although they are asked for.
+
+    What series tell has no one value in a study. Viewers include Modality all the same, and read ModalitiesInStudy:
+    looking into an instance of every study for it would cost more than all else.
+    """
+    return SERIES_TAGS - _asked_about(wanted)
+
+
+def _with_first_instances(
+    connection: sa.Connection, scope: int, wanted: Search, told: Mapping[int, DataSet]
+) -> list[bytes]:
+    """Answer with what is told of studies or series, by id, and what the first instance of each tells, if needed."""
+    owner = schema.series.c.study_id if wanted.level is Level.STUDY else schema.series.c.id
+    needs_metadata = _needs_metadata(wanted)
+    texts = []
+    for some in batches(list(told)):
+        stored = first_data_sets(connection, scope, owner, some) if needs_metadata else {}
+        texts += [orjson.dumps(_chosen(wanted, told[number], stored.get(number))) for number in some]
+    return texts
+
+
+def _told_of_series(rows: Iterable[sa.Row[Any]]) -> dict[int, DataSet]:
+    """Return what series and their studies tell, by id; where they contradict each other, the study."""
+    studies: dict[int, DataSet] = {}
+    told = {}
+    for row in rows:
+        if row.study_id not in studies:
+            studies[row.study_id] = orjson.loads(row.of_study)
+        series = orjson.loads(row.summary)
+        told[row.id] = _in_order(series | studies[row.study_id] | {RETRIEVE_URL: series[RETRIEVE_URL]})
+    return told
+
+
+def _instances(connection: sa.Connection, scope: int, wanted: Search, rows: Sequence[sa.Row[Any]]) -> list[bytes]:
+    above: dict[int, DataSet] = {}
+    for ids in batches(sorted({row.series_id for row in rows})):
+        series = _told_of_series(connection.execute(_SERIES_BY_ID, {"scope": scope, "ids": ids}))
+        above.update((number, _chosen(wanted, told)) for number, told in series.items())
+    if _needs_metadata(wanted):
+        return _with_metadata(connection, wanted, rows, above)
+    uids = {number: _uids(told) for number, told in above.items()}
+    templates: dict[tuple[Any, ...], bytes] = {}
+    texts = []
+    for row in rows:
+        uid, number, series_id, *values = row
+        kind = (number is None, series_id, *values)
+        if kind not in templates:
+            templates[kind] = _template(above[series_id] | _of_instance(row))
+        places = (orjson.dumps(uid), resource_url(_ROOT, *uids[series_id], uid).encode())
+        texts.append(templates[kind] % (places if number is None else (*places, number)))
+    return texts
+
+
+def _template(told: DataSet) -> bytes:
+    """Write what an instance tells, with places for what others of its series tell otherwise."""
+    places = {
+        INSTANCE_UID: computed("UI", orjson.Fragment(b"\0b")),
+        RETRIEVE_URL: computed("UR", orjson.Fragment(b'"\0b"')),
+    }
+    if INSTANCE_NUMBER in told:
+        places[INSTANCE_NUMBER] = computed("IS", orjson.Fragment(b"\0d"))
+    # No NUL occurs in JSON.
+    return orjson.dumps(_in_order(told | places)).replace(b"%", b"%%").replace(b"\0", b"%")
+
+
+def _with_metadata(
+    connection: sa.Connection, wanted: Search, rows: Sequence[sa.Row[Any]], above: Mapping[int, DataSet]
+) -> list[bytes]:
+    """Answer with what is told of instances and with their metadata, of which every pack is read once."""
+    texts = [b""] * len(rows)
+    order = sorted(range(len(rows)), key=lambda at: (rows[at].pack_id, rows[at].start))
+    for at, stored in zip(order, data_sets(connection, (rows[at] for at in order)), strict=True):
+        row, told = rows[at], above[rows[at].series_id]
+        url = computed("UR", resource_url(_ROOT, *_uids(told), row.SOPInstanceUID))
+        texts[at] = orjson.dumps(_chosen(wanted, told | _of_instance(row) | {RETRIEVE_URL: url}, stored))
+    return texts
+
+
+def _of_instance(row: sa.Row[Any]) -> DataSet:
     values = row._mapping
     return {
         tag: computed(vr, values[keyword])
@@ -97,29 +188,25 @@ def _of_instance(row: Any) -> DataSet:
     }
 
 
-def _first_instances(
-    connection: sa.Connection, scope: int, wanted: Search, told: Mapping[int, DataSet], known: frozenset[str]
-) -> dict[int, DataSet]:
-    """Return the metadata of one instance of each study or series, if attributes are asked for that only it tells."""
-    if not told or not _asked(wanted) - known:
-        return {}
-    owner = schema.series.c.study_id if wanted.level is Level.STUDY else schema.series.c.id
-    first = first_data_sets(connection, scope, owner, told)
-    return {number: orjson.loads(text) for number, text in first.items()}
+def _uids(told: DataSet) -> tuple[str, str]:
+    """Return the UIDs of the study and the series."""
+    study, series = (told[tag]["Value"][0] for tag in (STUDY_UID, SERIES_UID))
+    return study, series
 
 
-def _chosen(wanted: Search, told: DataSet, stored: DataSet | None = None) -> DataSet:
+def _chosen(wanted: Search, told: DataSet, stored: bytes | None = None) -> DataSet:
     """Leave what comes always, what is asked for, and, if all is wanted, what is known at the level.
 
     Parameters
     ----------
     told : dict
         Without empty attributes.
-    stored : dict, optional
+    stored : bytes, optional
         The metadata of an instance.
     """
     if stored:
-        told = _in_order({tag: element for tag, element in stored.items() if not is_empty(element)} | told)
+        elements = orjson.loads(stored).items()
+        told = _in_order({tag: element for tag, element in elements if not is_empty(element)} | told)
     if wanted.include_all:
         return told
     tags = _tags(wanted)

@@ -14,9 +14,12 @@ from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL, TABLE_BY_LEVEL, folded,
 
 STUDY_UID = "0020000D"
 SERIES_UID = "0020000E"
+INSTANCE_UID = "00080018"
+INSTANCE_NUMBER = "00200013"
 INSTANCE_AVAILABILITY = "00080056"
 MODALITIES_IN_STUDY = "00080061"
 SOP_CLASSES_IN_STUDY = "00080062"
+RETRIEVE_URL = "00081190"
 STUDY_SERIES = "00201206"
 STUDY_INSTANCES = "00201208"
 SERIES_INSTANCES = "00201209"
@@ -26,18 +29,19 @@ def _tags(keywords: str) -> frozenset[str]:
     return frozenset(f"{tag_for_keyword(keyword):08X}" for keyword in keywords.split())
 
 
-#: What answers hold without being asked (PS3.18 tables 10.6.3-3 to 10.6.3-5), by tag; RetrieveURL is for the server.
+#: What answers hold without being asked (PS3.18 tables 10.6.3-3 to 10.6.3-5), by tag.
 ALWAYS: dict[Level, frozenset[str]] = {
     Level.STUDY: _tags("""
         StudyDate StudyTime AccessionNumber InstanceAvailability ModalitiesInStudy ReferringPhysicianName
-        StudyDescription TimezoneOffsetFromUTC PatientName PatientID PatientBirthDate PatientSex StudyInstanceUID
-        StudyID NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances"""),
+        StudyDescription TimezoneOffsetFromUTC RetrieveURL PatientName PatientID PatientBirthDate PatientSex
+        StudyInstanceUID StudyID NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances"""),
     Level.SERIES: _tags("""
-        Modality TimezoneOffsetFromUTC SeriesDescription SeriesInstanceUID SeriesNumber NumberOfSeriesRelatedInstances
-        PerformedProcedureStepStartDate PerformedProcedureStepStartTime RequestAttributesSequence"""),
+        Modality TimezoneOffsetFromUTC SeriesDescription RetrieveURL SeriesInstanceUID SeriesNumber
+        NumberOfSeriesRelatedInstances PerformedProcedureStepStartDate PerformedProcedureStepStartTime
+        RequestAttributesSequence"""),
     Level.INSTANCE: _tags("""
-        SOPClassUID SOPInstanceUID InstanceAvailability TimezoneOffsetFromUTC InstanceNumber Rows Columns
-        BitsAllocated NumberOfFrames"""),
+        SOPClassUID SOPInstanceUID InstanceAvailability TimezoneOffsetFromUTC RetrieveURL InstanceNumber Rows
+        Columns BitsAllocated NumberOfFrames"""),
 }
 
 
@@ -61,7 +65,9 @@ class Searchable:
         columns = TABLE_BY_LEVEL[self.level].c
         if isinstance(matcher, Name):
             others = columns[groups(self.keyword)]
-            return sa.or_(matcher.sql(columns[folded(self.keyword)]), matcher.sql_of_groups(others))
+            # Few names have more groups than one. That there are none is seen sooner than that no pattern matches.
+            in_others = sa.and_(others.is_not(None), matcher.sql_of_groups(others))
+            return sa.or_(matcher.sql(columns[folded(self.keyword)]), in_others)
         return matcher.sql(columns[self.keyword], listed=self.multiple)
 
 
@@ -84,6 +90,7 @@ COMPUTED = frozenset(
         INSTANCE_AVAILABILITY,
         MODALITIES_IN_STUDY,
         SOP_CLASSES_IN_STUDY,
+        RETRIEVE_URL,
         STUDY_SERIES,
         STUDY_INSTANCES,
         SERIES_INSTANCES,

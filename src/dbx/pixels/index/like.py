@@ -11,6 +11,20 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 
+class _Pattern(sa.types.TypeDecorator[str]):
+    """A pattern as the database writes it."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        if value is None:
+            return None
+        if dialect.name == "sqlite":
+            return value.replace("[", "[[]")
+        return re.sub(r"([\\%_])", r"\\\1", value).replace("*", "%").replace("?", "_")
+
+
 class _Like(FunctionElement[bool]):
     type = sa.Boolean()
     inherit_cache = True
@@ -21,21 +35,21 @@ class _Like(FunctionElement[bool]):
 
 @compiles(_Like, "sqlite")
 def _glob(element: _Like, compiler: Any, **options: Any) -> str:
-    column, glob, _ = element.clauses
-    return f"({compiler.process(column, **options)} GLOB {compiler.process(glob, **options)})"
+    return f"({_operands(element, compiler, ' GLOB ', options)})"
 
 
 @compiles(_Like, "postgresql")
 def _like(element: _Like, compiler: Any, **options: Any) -> str:
-    column, _, pattern = element.clauses
-    return f"({compiler.process(column, **options)} LIKE {compiler.process(pattern, **options)})"
+    return f"({_operands(element, compiler, ' LIKE ', options)})"
+
+
+def _operands(element: _Like, compiler: Any, operator: str, options: dict[str, Any]) -> str:
+    return operator.join(compiler.process(operand, **options) for operand in element.clauses)
 
 
 def like(column: sa.ColumnElement[Any], pattern: str) -> sa.ColumnElement[bool]:
     """Return the condition that a column is like a pattern; upper and lower case are different."""
-    glob = pattern.replace("[", "[[]")
-    escaped = re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%").replace("?", "_")
-    return _Like(column, sa.literal(glob, sa.Text), sa.literal(escaped, sa.Text))
+    return _Like(column, sa.literal(pattern, _Pattern))
 
 
 def has_wildcard(text: str) -> bool:

@@ -8,8 +8,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-#: Stands in stored metadata for the root of a server, as the client knows it: a `BulkDataURI` is
-#: ``<BULK_ROOT>/studies/<study>/series/<series>/instances/<instance>/bulkdata/<tag path>``. Whoever sends metadata on
+import orjson
+
+#: Stands in stored metadata and in answers for the root of a server, as the client knows it: a `BulkDataURI` is
+#: ``<BULK_ROOT>/studies/<study>/series/<series>/instances/<instance>/bulkdata/<tag path>``. Whoever sends them on
 #: replaces it.
 BULK_ROOT = b"urn:x-pixels:dicom-web-root"
 
@@ -80,14 +82,20 @@ class Found:
 
     Attributes
     ----------
-    datasets : list of dict
-        In the DICOM JSON model, without empty attributes; values of `BulkDataURI` begin with `BULK_ROOT`.
+    texts : list of bytes
+        Data sets in the DICOM JSON model, in UTF-8, without empty attributes; RetrieveURL and values of `BulkDataURI`
+        begin with `BULK_ROOT`.
     warnings : list of str
         Texts for Warning 299, such as keys that were ignored (PS3.18 8.3.4).
     """
 
-    datasets: list[dict[str, Any]]
+    texts: list[bytes]
     warnings: list[str]
+
+    @property
+    def datasets(self) -> list[dict[str, Any]]:
+        """The data sets that the texts hold."""
+        return [orjson.loads(text) for text in self.texts]
 
 
 @dataclass(frozen=True, slots=True)

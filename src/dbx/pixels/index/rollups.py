@@ -11,8 +11,10 @@ import sqlalchemy as sa
 
 from dbx.pixels.index import schema
 from dbx.pixels.index.attributes import (
+    ALWAYS,
     INSTANCE_AVAILABILITY,
     MODALITIES_IN_STUDY,
+    RETRIEVE_URL,
     SERIES_INSTANCES,
     SERIES_UID,
     SOP_CLASSES_IN_STUDY,
@@ -21,9 +23,10 @@ from dbx.pixels.index.attributes import (
     STUDY_UID,
     computed,
 )
-from dbx.pixels.index.model import Level
+from dbx.pixels.index.model import BULK_ROOT, Level
 from dbx.pixels.index.store import Store
 from dbx.pixels.index.summaries import DataSet, columns, is_empty, series_summary, study_summary
+from dbx.pixels.index.urls import resource_url
 from dbx.pixels.index.values import several
 
 #: Ids in one statement.
@@ -45,6 +48,7 @@ def series_row(
         STUDY_UID: computed("UI", study_uid),
         SERIES_UID: computed("UI", series_uid),
         SERIES_INSTANCES: computed("IS", instances),
+        RETRIEVE_URL: computed("UR", resource_url(BULK_ROOT.decode(), *uids)),
     }
     return (
         scope,
@@ -109,6 +113,7 @@ def _study_row(scope: int, members: Sequence[Any]) -> tuple[Any, ...]:
         SOP_CLASSES_IN_STUDY: computed("UI", *classes),
         STUDY_SERIES: computed("IS", len(members)),
         STUDY_INSTANCES: computed("IS", instances),
+        RETRIEVE_URL: computed("UR", resource_url(BULK_ROOT.decode(), members[0].StudyInstanceUID)),
     }
     return (
         scope,
@@ -119,6 +124,7 @@ def _study_row(scope: int, members: Sequence[Any]) -> tuple[Any, ...]:
         len(members),
         instances,
         _told(told),
+        _told({tag: element for tag, element in told.items() if tag in ALWAYS[Level.STUDY]}),
     )
 
 

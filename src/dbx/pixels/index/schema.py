@@ -10,7 +10,7 @@ from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
 from dbx.pixels.index.model import Level
 
 #: To be raised whenever what the tables hold changes: an index of another layout is made anew.
-LAYOUT = 2
+LAYOUT = 3
 
 #: The scope in which everything is visible; others belong to row filters (see `scopes`).
 EVERYTHING_SCOPE = 0
@@ -78,7 +78,8 @@ scope = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
 )
 
-#: `summary` is JSON: the attributes of the level that are not empty, and those that the index computes.
+#: `summary` is JSON: the attributes of the level that are not empty, and those that the index computes; `answer` is
+#: those of them that always come when studies are searched for.
 study = sa.Table(
     "study",
     metadata,
@@ -90,6 +91,7 @@ study = sa.Table(
     sa.Column("NumberOfStudyRelatedSeries", sa.Integer),
     sa.Column("NumberOfStudyRelatedInstances", sa.Integer),
     sa.Column("summary", sa.LargeBinary),
+    sa.Column("answer", sa.LargeBinary),
     sa.PrimaryKeyConstraint("id", "scope"),
 )
 

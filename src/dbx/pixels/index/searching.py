@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,7 +12,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 
 from dbx.pixels.errors import ArgumentError
 from dbx.pixels.index import schema
-from dbx.pixels.index.answers import answers
+from dbx.pixels.index.answers import answers, columns
 from dbx.pixels.index.attributes import INSTANCE_AVAILABILITY, SEARCHABLE, Searchable
 from dbx.pixels.index.json_matching import JsonKey, keep_matching
 from dbx.pixels.index.matching import Condition, Matcher, matcher
@@ -47,22 +49,24 @@ def search(connection: sa.Connection, scope: int, wanted: Search) -> Found:
     keys = _understand(wanted, scope)
     if keys.never:
         return Found([], [])
-    query = _query(wanted, scope).where(*keys.conditions)
-    ordered = query.with_only_columns(TABLE_BY_LEVEL[wanted.level].c.id).order_by(*_order(wanted.level))
+    uids = {name: uid for name, uid in (("study", wanted.study), ("series", wanted.series)) if uid is not None}
+    matching = _query(wanted.level, scope, frozenset(uids), columns(wanted)).where(*keys.conditions)
     warnings = []
     if keys.in_json:
-        if _instances(connection, query, wanted.level) <= MOST_SEARCHED:
-            candidates = list(connection.scalars(ordered))
+        found = TABLE_BY_LEVEL[wanted.level].c.id
+        if _instances(connection, matching, uids, wanted.level) <= MOST_SEARCHED:
+            candidates = list(connection.scalars(matching.with_only_columns(found), uids))
             ids = keep_matching(connection, scope, wanted.level, candidates, keys.in_json)
             end = None if wanted.limit is None else wanted.offset + wanted.limit
-            return Found(answers(connection, scope, wanted, ids[wanted.offset : end]), [])
+            rows = connection.execute(matching.where(found.in_(ids[wanted.offset : end])), uids).fetchall()
+            return Found(answers(connection, scope, wanted, rows), [])
         names = ", ".join(key.name for key in keys.in_json)
         warnings.append(
             f"These keys are not indexed and were ignored: {names}."
             f" They are matched where the other keys leave {MOST_SEARCHED} instances at most."
         )
-    ids = list(connection.scalars(ordered.limit(wanted.limit).offset(wanted.offset)))
-    return Found(answers(connection, scope, wanted, ids), warnings)
+    page = matching.limit(wanted.limit).offset(wanted.offset or None)
+    return Found(answers(connection, scope, wanted, connection.execute(page, uids).fetchall()), warnings)
 
 
 def _understand(wanted: Search, scope: int) -> _Understood:
@@ -108,24 +112,33 @@ def _condition(searchable: Searchable, found: Matcher, level: Level, scope: int)
     )
 
 
-def _query(wanted: Search, scope: int) -> sa.Select[Any]:
-    """Return the rows of a level with those of the levels above, before keys."""
+@lru_cache(maxsize=256)
+def _query(level: Level, scope: int, given: frozenset[str], columns: tuple[sa.ColumnElement[Any], ...]) -> sa.Select:
+    """Make the query for the rows of a level with those of the levels above, before keys, in the order of answers.
+
+    Making it takes as long as running it for a series.
+
+    Parameters
+    ----------
+    given : frozenset of str
+        Which of the parameters `study` and `series`, that are UIDs, it has.
+    """
     study, series, instance = schema.study, schema.series, schema.instance
-    conditions = [study.c.scope == scope]
-    if wanted.study is not None:
-        conditions.append(study.c.StudyInstanceUID == wanted.study)
-    if wanted.level is Level.STUDY:
-        return sa.select(study).where(*conditions)
-    conditions += [series.c.scope == scope, series.c.NumberOfSeriesRelatedInstances > 0]
-    if wanted.study is not None:
-        conditions.append(series.c.StudyInstanceUID == wanted.study)
-    if wanted.series is not None:
-        conditions.append(series.c.SeriesInstanceUID == wanted.series)
+    query = sa.select(*columns).where(study.c.scope == scope).order_by(*_order(level))
+    if "study" in given:
+        query = query.where(study.c.StudyInstanceUID == sa.bindparam("study"))
+    if level is Level.STUDY:
+        return query
+    query = query.where(series.c.scope == scope, series.c.NumberOfSeriesRelatedInstances > 0)
+    if "study" in given:
+        query = query.where(series.c.StudyInstanceUID == sa.bindparam("study"))
+    if "series" in given:
+        query = query.where(series.c.SeriesInstanceUID == sa.bindparam("series"))
     joined = series.join(study, study.c.id == series.c.study_id)
-    if wanted.level is Level.SERIES:
-        return sa.select(series).select_from(joined).where(*conditions)
+    if level is Level.SERIES:
+        return query.select_from(joined)
     joined = instance.join(joined, series.c.id == instance.c.series_id)
-    return sa.select(instance).select_from(joined).where(*conditions, in_scope(scope))
+    return query.select_from(joined).where(in_scope(scope))
 
 
 def _order(level: Level) -> tuple[sa.ColumnElement[Any], ...]:
@@ -137,14 +150,15 @@ def _order(level: Level) -> tuple[sa.ColumnElement[Any], ...]:
     return *newest, schema.series.c.SeriesNumber.nulls_last(), schema.series.c.SeriesInstanceUID
 
 
-def _instances(connection: sa.Connection, query: sa.Select[Any], level: Level) -> int:
+def _instances(connection: sa.Connection, query: sa.Select, uids: Mapping[str, str], level: Level) -> int:
     """Return how many instances the rows of a query have; of many, it stops counting."""
+    query = query.order_by(None)
     if level is Level.INSTANCE:
         some = query.with_only_columns(schema.instance.c.id).limit(MOST_SEARCHED + 1).subquery()
-        return connection.scalar(sa.select(sa.func.count()).select_from(some)) or 0
+        return connection.scalar(sa.select(sa.func.count()).select_from(some), uids) or 0
     counted = (
         schema.study.c.NumberOfStudyRelatedInstances
         if level is Level.STUDY
         else schema.series.c.NumberOfSeriesRelatedInstances
     )
-    return connection.scalar(query.with_only_columns(sa.func.sum(counted))) or 0
+    return connection.scalar(query.with_only_columns(sa.func.sum(counted)), uids) or 0

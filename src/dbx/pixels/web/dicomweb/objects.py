@@ -11,12 +11,13 @@ from starlette.responses import Response, StreamingResponse
 from dbx.pixels.dicom.sources import Source, read_range
 from dbx.pixels.errors import PixelDataError
 from dbx.pixels.index import Instance
+from dbx.pixels.index.urls import resource_url
 from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import is_there, opened
 from dbx.pixels.web.dicomweb.media import DICOM, MediaType, Part, multipart_related
 from dbx.pixels.web.dicomweb.syntaxes import object_syntax, object_syntaxes
 from dbx.pixels.web.dicomweb.transcoding import PIECE, explicit_little_endian
-from dbx.pixels.web.dicomweb.urls import resource_url, service_root
+from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.vanished import Vanished
 

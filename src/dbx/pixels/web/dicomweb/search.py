@@ -12,22 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dbx.pixels.index import Found, Key, Level, Search
+from dbx.pixels.index import BULK_ROOT, Found, Key, Level, Search
 from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_related, negotiate
 from dbx.pixels.web.dicomweb.native_xml import native_xml
-from dbx.pixels.web.dicomweb.urls import resource_url, service_root
+from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.errors import HttpError
 
 #: Query parameters that are no matching keys.
 _OPTIONS = {"accept", "charset", "fuzzymatching", "includefield", "limit", "offset"}
 _OFFERED = (MediaType(DICOM_JSON), MediaType("application/json"), MediaType(DICOM_XML, multipart=True))
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
-_RETRIEVE_URL = "00081190"
-_UID_TAGS = {
-    Level.STUDY: ("0020000D",),
-    Level.SERIES: ("0020000D", "0020000E"),
-    Level.INSTANCE: ("0020000D", "0020000E", "00080018"),
-}
 
 
 async def _search(request: Request, level: Level) -> Response:
@@ -36,17 +30,16 @@ async def _search(request: Request, level: Level) -> Response:
     search = parse_search(request, level)
     found = await run_in_threadpool(server.index.search, search, server.principal(request))
     root = service_root(request)
-    for dataset in found.datasets:
-        _add_retrieve_url(dataset, level, root)
     headers = {"Warning": _warning(root, found)} if found.warnings else {}
-    if not found.datasets:
+    if not found.texts:
         return Response(status_code=204, headers=headers)
     if media_type.multipart:
-        parts = (Part(DICOM_XML, native_xml(dataset)) for dataset in found.datasets)
+        parts = (Part(DICOM_XML, native_xml(orjson.loads(_resolved(text, root)))) for text in found.texts)
         response: Response = multipart_related(parts, DICOM_XML)
         response.headers.update(headers)
         return response
-    return Response(orjson.dumps(found.datasets), media_type=media_type.name, headers=headers)
+    body = _resolved(b"[" + b",".join(found.texts) + b"]", root)
+    return Response(body, media_type=media_type.name, headers=headers)
 
 
 async def _studies(request: Request) -> Response:
@@ -126,9 +119,8 @@ def _count(parameters: Any, name: str) -> int | None:
     return int(text)
 
 
-def _add_retrieve_url(dataset: dict[str, Any], level: Level, root: str) -> None:
-    uids = [dataset[tag]["Value"][0] for tag in _UID_TAGS[level]]
-    dataset[_RETRIEVE_URL] = {"vr": "UR", "Value": [resource_url(root, *uids)]}
+def _resolved(text: bytes, root: str) -> bytes:
+    return text.replace(BULK_ROOT, root.encode())
 
 
 def _warning(root: str, found: Found) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dbx.pixels.catalog.arrivals import Outcome
-from dbx.pixels.web.dicomweb.urls import resource_url
+from dbx.pixels.index.urls import resource_url
 
 _REFERENCED_SOP_CLASS_UID = "00081150"
 _REFERENCED_SOP_INSTANCE_UID = "00081155"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from starlette.requests import Request
 
 _USUAL_PORTS = {"http": 80, "https": 443}
@@ -25,13 +23,3 @@ def service_root(request: Request) -> str:
 
 def _is_forwarded(request: Request) -> bool:
     return any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-forwarded-host", "via"))
-
-
-def resource_url(root: str, study: str, series: str | None = None, instance: str | None = None) -> str:
-    """Return the URL of a study, a series or an instance (PS3.18 10.4.1.1)."""
-    url = f"{root}/studies/{quote(study)}"
-    if series is not None:
-        url += f"/series/{quote(series)}"
-    if instance is not None:
-        url += f"/instances/{quote(instance)}"
-    return url

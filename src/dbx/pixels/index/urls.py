@@ -1,0 +1,23 @@
+"""Addresses of studies, series and instances below the root of a DICOMweb service."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+_UID = re.compile(r"[0-9.]+")
+
+
+def resource_url(root: str, study: str, series: str | None = None, instance: str | None = None) -> str:
+    """Return the URL of a study, a series or an instance (PS3.18 10.4.1.1)."""
+    url = f"{root}/studies/{_quoted(study)}"
+    if series is not None:
+        url += f"/series/{_quoted(series)}"
+    if instance is not None:
+        url += f"/instances/{_quoted(instance)}"
+    return url
+
+
+def _quoted(uid: str) -> str:
+    """Quote what is no UID. Of all else this would take longest in an answer of many."""
+    return uid if _UID.fullmatch(uid) else quote(uid, safe="")
