@@ -71,7 +71,7 @@ def columns(wanted: Search) -> tuple[sa.ColumnElement[Any], ...]:
     return _PLACED_INSTANCE if _needs_metadata(wanted) else _INSTANCE
 
 
-def answers(connection: sa.Connection, scope: int, wanted: Search, rows: Sequence[sa.Row[Any]]) -> list[bytes]:
+def answers(connection: sa.Connection, scope: int, wanted: Search, rows: Sequence[Any]) -> list[bytes]:
     """Return the data sets of studies, series or instances, of which the rows hold the `columns`, in their order."""
     if wanted.level is Level.INSTANCE:
         return _instances(connection, scope, wanted, rows)
@@ -122,7 +122,7 @@ def _with_first_instances(
     return texts
 
 
-def _told_of_series(rows: Iterable[sa.Row[Any]]) -> dict[int, DataSet]:
+def _told_of_series(rows: Iterable[Any]) -> dict[int, DataSet]:
     """Return what series and their studies tell, by id; where they contradict each other, the study."""
     studies: dict[int, DataSet] = {}
     told = {}
@@ -134,7 +134,7 @@ def _told_of_series(rows: Iterable[sa.Row[Any]]) -> dict[int, DataSet]:
     return told
 
 
-def _instances(connection: sa.Connection, scope: int, wanted: Search, rows: Sequence[sa.Row[Any]]) -> list[bytes]:
+def _instances(connection: sa.Connection, scope: int, wanted: Search, rows: Sequence[Any]) -> list[bytes]:
     above: dict[int, DataSet] = {}
     for ids in batches(sorted({row.series_id for row in rows})):
         series = _told_of_series(connection.execute(_SERIES_BY_ID, {"scope": scope, "ids": ids}))
@@ -167,7 +167,7 @@ def _template(told: DataSet) -> bytes:
 
 
 def _with_metadata(
-    connection: sa.Connection, wanted: Search, rows: Sequence[sa.Row[Any]], above: Mapping[int, DataSet]
+    connection: sa.Connection, wanted: Search, rows: Sequence[Any], above: Mapping[int, DataSet]
 ) -> list[bytes]:
     """Answer with what is told of instances and with their metadata, of which every pack is read once."""
     texts = [b""] * len(rows)
@@ -179,7 +179,7 @@ def _with_metadata(
     return texts
 
 
-def _of_instance(row: sa.Row[Any]) -> DataSet:
+def _of_instance(row: Any) -> DataSet:
     values = row._mapping
     return {
         tag: computed(vr, values[keyword])
