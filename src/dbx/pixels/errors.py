@@ -80,3 +80,19 @@ class QueryError(PixelsError, ValueError):
 
 class EngineError(PixelsError, RuntimeError):
     """An engine (Spark, an optional library) that is missing or cannot be used here."""
+
+
+class ModelError(PixelsError):
+    """A model (a MONAI bundle) that cannot be made, added or used, or that fails."""
+
+
+class ModelNotFoundError(ModelError):
+    """A model, or a version of one, that does not exist."""
+
+
+class ModelNotReadyError(ModelError):
+    """A model that cannot be run as it is, such as one without weights."""
+
+
+class RunCancelledError(PixelsError):
+    """A run of a model that was given up because its caller asked for that."""
