@@ -96,3 +96,15 @@ class ModelNotReadyError(ModelError):
 
 class RunCancelledError(PixelsError):
     """A run of a model that was given up because its caller asked for that."""
+
+
+class SeriesNotFoundError(PixelsError):
+    """A series that the table does not hold, or that the principal may not see."""
+
+
+class UnsuitableSeriesError(PixelsError, ValueError):
+    """A series whose images do not make one volume, or that a model cannot take. It is named by its UID alone."""
+
+
+class UnsuitableSegmentationError(DicomError):
+    """A segmentation that cannot be laid over a series."""
