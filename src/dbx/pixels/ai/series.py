@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from dbx.pixels.ai.geometry import stack
+from dbx.pixels.ai.slices import Json, Slice, slices_of, text_of
+from dbx.pixels.dicom.image import ImagePixel
+from dbx.pixels.dicom.pixels import decode
+from dbx.pixels.dicom.quiet import quiet
+from dbx.pixels.dicom.sources import Source
+from dbx.pixels.engine.pool import map_ordered
+from dbx.pixels.errors import PixelDataError, SeriesNotFoundError, StorageError, UnsuitableSeriesError
 from dbx.pixels.index import Instance, ServingIndex
+from dbx.pixels.storage import open_object
+from dbx.pixels.storage.local import stat_object
 from dbx.pixels.table.principal import Principal
 
+#: Frames of one object that are decoded one after the other; other threads take the next ones.
+_FRAMES_AT_ONCE = 16
 
-@dataclass(frozen=True, eq=False)
-class Slice:
-    """One plane of the volume: a frame of an instance.
-
-    Attributes
-    ----------
-    instance : Instance
-        That holds the frame.
-    frame : int
-        From 0.
-    slope, intercept : float
-        By which stored values become those of the modality (PS3.3 section C.7.6.16.2.9, C.11.1).
-    """
-
-    instance: Instance
-    frame: int
-    slope: float
-    intercept: float
+#: Functional groups, of which a header would be long, and pixel data.
+_NO_HEADER = ("52009229", "52009230", "7FE00010")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +49,8 @@ class Series:
     affine : array of shape (4, 4)
         From voxels (column, row, slice) to millimetres in the patient's coordinates, which are LPS (PS3.3 section
         C.7.6.2.1.1). Its three axes are perpendicular and right-handed.
-    header : pydicom.Dataset
-        Of the first slice's instance, without pixel data.
-    fingerprint : str
-        Changes when an object of the series does.
+    metadata : mapping
+        Of the first slice's instance, in the DICOM JSON model.
     """
 
     StudyInstanceUID: str
@@ -59,8 +59,7 @@ class Series:
     slices: tuple[Slice, ...]
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
-    header: Dataset
-    fingerprint: str
+    metadata: Json
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -68,17 +67,75 @@ class Series:
         column, row, between = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
         return between, row, column
 
-    def volume(self) -> NDArray[np.float32]:
+    @cached_property
+    def header(self) -> Dataset:
+        """The data set of the first slice's instance, without pixel data, functional groups and other bulk."""
+        header = Dataset()
+        with quiet():
+            for tag, element in self.metadata.items():
+                if tag in _NO_HEADER or "BulkDataURI" in element:
+                    continue
+                with suppress(Exception):  # pydicom raises whatever a bad value leads to: that costs the element
+                    header.update(Dataset.from_json({tag: element}, lambda _uri: None))
+        return header
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What changes when an object of the series does, or one comes or goes."""
+        objects = {(one.instance.path, one.instance.modificationTime, one.instance.length) for one in self.slices}
+        return hashlib.sha256(repr(sorted(objects)).encode()).hexdigest()
+
+    def volume(self, on_slice: Callable[[], None] | None = None) -> NDArray[np.float32]:
         """Read the pixels: values of the modality, such as Hounsfield units, of shape (slices, rows, columns).
+
+        Parameters
+        ----------
+        on_slice : callable, optional
+            Called after each slice; what it raises ends the reading.
 
         Raises
         ------
         UnsuitableSeriesError
             If a frame cannot be decoded.
         StorageError
-            If an object cannot be read.
+            If an object cannot be read, or is another one than was indexed. It names the series, not the object.
         """
-        raise NotImplementedError
+        volume = np.empty(self.shape, np.float32)
+        with closing(map_ordered(lambda places: self._read(places, volume), self._portions())) as read:
+            for count in read:
+                if on_slice:
+                    for _ in range(count):
+                        on_slice()
+        return volume
+
+    def _portions(self) -> Iterator[list[int]]:
+        """Yield places of slices that are read one after the other: of one object, in the order of its frames."""
+        places = sorted(range(len(self.slices)), key=lambda at: (self.slices[at].instance.path, self.slices[at].frame))
+        for _, members in groupby(places, lambda at: self.slices[at].instance.path):
+            frames = list(members)
+            for start in range(0, len(frames), _FRAMES_AT_ONCE):
+                yield frames[start : start + _FRAMES_AT_ONCE]
+
+    def _read(self, places: Sequence[int], volume: NDArray[np.float32]) -> int:
+        instance = self.slices[places[0]].instance
+        try:
+            image = ImagePixel.from_row(instance.pixels)
+            with _opened(instance) as source:
+                for at in places:
+                    values = decode(source, image, self.slices[at].frame)
+                    if values.shape != self.shape[1:]:
+                        raise PixelDataError("", "is not of the size that its header says")
+                    np.multiply(values, self.slices[at].slope, out=volume[at], casting="unsafe")
+                    volume[at] += self.slices[at].intercept
+        except PixelDataError as error:
+            raise UnsuitableSeriesError(
+                self.SeriesInstanceUID, f"has an image that cannot be used: {error.problem}"
+            ) from error
+        except StorageError as error:
+            raise type(error)(
+                self.SeriesInstanceUID, f"has an object that cannot be read: {error.problem}", error.remedy
+            ) from error
+        return len(places)
 
 
 def read_series(index: ServingIndex, series_uid: str, principal: Principal) -> Series:
@@ -100,4 +157,44 @@ def read_series(index: ServingIndex, series_uid: str, principal: Principal) -> S
     UnsuitableSeriesError
         If its images do not make one volume.
     """
-    raise NotImplementedError
+    instances = index.instances(None, series_uid, None, principal)
+    if not instances:
+        raise SeriesNotFoundError(series_uid, "there is no such series", "Ingest it, or check its Series Instance UID.")
+    studies = {instance.StudyInstanceUID for instance in instances}
+    if len(studies) > 1:
+        raise UnsuitableSeriesError(series_uid, f"is in {len(studies)} studies", "Give their series UIDs of their own.")
+    (study,) = studies
+    data_sets = map(orjson.loads, index.metadata(study, series_uid, None, principal))
+    metadata = {text_of(data_set, "SOPInstanceUID"): data_set for data_set in data_sets}
+    slices, affine = stack(
+        [
+            one
+            for instance in instances
+            if instance.SOPInstanceUID in metadata  # else it has left the index since
+            for one in slices_of(instance, metadata[instance.SOPInstanceUID])
+        ]
+    )
+    first = slices[0].instance
+    return Series(
+        StudyInstanceUID=study,
+        SeriesInstanceUID=series_uid,
+        Modality=text_of(metadata[first.SOPInstanceUID], "Modality") or "",
+        slices=tuple(slices),
+        shape=(len(slices), first.pixels["Rows"], first.pixels["Columns"]),
+        affine=affine,
+        metadata=metadata[first.SOPInstanceUID],
+    )
+
+
+@contextmanager
+def _opened(instance: Instance) -> Iterator[Source]:
+    """Open the object of an instance, if it is the one that was indexed: else nobody knows where its frames lie."""
+    if "://" in instance.local_path:
+        with open_object(instance.local_path, instance.length) as reader:
+            yield reader
+        return
+    _, changed, length = stat_object(instance.local_path)
+    indexed = round(instance.modificationTime.timestamp() * 1_000_000)
+    if length != instance.length or (indexed and changed != indexed):
+        raise StorageError(instance.path, "it has changed since it was indexed", "Ingest it again.")
+    yield instance.local_path

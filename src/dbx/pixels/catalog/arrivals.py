@@ -22,8 +22,9 @@ EXPORTS = "ohif/exports"
 #: states (PS3.4 B.5).
 _EXPORTED_PREFIXES = ("1.2.840.10008.5.1.4.1.1.88.", "1.2.840.10008.5.1.4.1.1.11.")
 _LABEL_MAP_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.7"  # newer than pydicom's dictionary
-_SEGMENTATIONS = (uid.SegmentationStorage, _LABEL_MAP_SEGMENTATION)
-_EXPORTED = (*_SEGMENTATIONS, uid.SurfaceSegmentationStorage, uid.RTStructureSetStorage, uid.ParametricMapStorage)
+#: Storage classes of segmentations.
+SEGMENTATIONS = (uid.SegmentationStorage, _LABEL_MAP_SEGMENTATION)
+_EXPORTED = (*SEGMENTATIONS, uid.SurfaceSegmentationStorage, uid.RTStructureSetStorage, uid.ParametricMapStorage)
 
 #: PS3.5 9.1; components with leading zeros are wrong, frequent and harmless.
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -94,7 +95,7 @@ class Arrival:
     @property
     def label_state(self) -> str | None:
         """Of a segmentation: whoever stores one through the server has looked at it."""
-        return _FINAL if self.outcome.SOPClassUID in _SEGMENTATIONS else None
+        return _FINAL if self.outcome.SOPClassUID in SEGMENTATIONS else None
 
 
 def is_uid(text: str | None) -> bool:

@@ -103,8 +103,10 @@ class ServingIndex:
         with self._reading(principal) as (connection, scope):
             return search(connection, scope, search_for)
 
-    def instances(self, study: str, series: str | None, sop: str | None, principal: Principal) -> list[Instance]:
+    def instances(self, study: str | None, series: str | None, sop: str | None, principal: Principal) -> list[Instance]:
         """Find the instances of a study, a series, or one, in order of series, InstanceNumber and path.
+
+        What is None may be any.
 
         Returns
         -------
