@@ -2,17 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dbx.pixels.ai.models import ModelInfo
+from dbx.pixels.ai.extra import extra_ai
+from dbx.pixels.ai.info import ModelInfo, has_background, read_config
+from dbx.pixels.ai.versions import Version
+from dbx.pixels.errors import ArgumentError, ModelError, PixelsError, RunCancelledError
+
+with extra_ai():
+    import torch
+    from monai.bundle import ConfigParser
+    from monai.data import MetaTensor, list_data_collate
+    from monai.transforms import SpatialResample
+    from monai.utils import MetaKeys, SpaceKeys, ensure_tuple_rep, fall_back_tuple
+
+#: Under which a checkpoint may hold the network's state beside other things.
+_STATE_KEYS = ("model", "state_dict")
+
+#: From the patient's coordinates of DICOM (to the left, to the back, to the head) to those that MONAI prefers.
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+#: MONAI's engines log what ends a run; here it becomes an error that the caller tells.
+_engine_logger = logging.getLogger(f"{__name__}.engine")
+_engine_logger.setLevel(logging.CRITICAL)
+
+# MONAI tells the authors of bundles what its next versions change.
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.")
 
 
 class Bundle:
     """A model of which one version is loaded.
+
+    The bundle's own evaluator does what it would do in MONAI: preprocessing, windows, postprocessing. Only reading and
+    writing files is left out, and with it the handlers that load weights and keep statistics.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The bundle's folder.
+    info : ModelInfo
+        What is known of it.
+    version : Version
+        The version to load.
+    device : str, optional
+        Such as ``cpu`` or ``cuda:0``; what the bundle chooses by default: a GPU, where there is one.
 
     Attributes
     ----------
@@ -20,10 +64,39 @@ class Bundle:
         What is known of it.
     version : str
         The version that is loaded.
+
+    Raises
+    ------
+    ModelError
+        If the bundle cannot be loaded: it lacks something, fails, or its weights do not fit its network.
     """
 
     info: ModelInfo
     version: str
+
+    def __init__(self, folder: Path, info: ModelInfo, version: Version, device: str | None = None) -> None:
+        self.info = info
+        self.version = version.name
+        self._lock = Lock()
+        metadata = read_config(folder, "metadata")
+        self._channels_exclude_each_other = has_background(metadata)
+        config = _in_memory(read_config(folder, "inference"))
+        config |= {
+            "_meta_": metadata,
+            "bundle_root": str(folder),
+            "evaluator": _without_data(config["evaluator"]),
+        }
+        with self._failing("cannot be loaded"):
+            if device is not None:
+                config["device"] = torch.device(device)
+            with _importable(folder):
+                parser = ConfigParser(config)
+                self._preprocessing = parser.get_parsed_content("preprocessing")
+                self._evaluator = parser.get_parsed_content("evaluator")
+        self._evaluator.logger = _engine_logger
+        # Mixed precision is the GPU's: elsewhere it only warns.
+        self._evaluator.amp &= self._evaluator.state.device.type == "cuda"
+        _load_weights(self._evaluator.network, version.weights, info.name)
 
     def segment(
         self,
@@ -44,7 +117,7 @@ class Bundle:
             From voxels (column, row, slice) to millimetres in the patient's coordinates (PS3.3 section C.7.6.2.1.1),
             which are LPS.
         params : mapping, optional
-            What the model takes beside the series: keys of ``info.prompts``, with plain values.
+            What the model takes beside the series: keys of ``info.prompts``, with numbers or lists of numbers.
         on_progress : callable, optional
             Told the part that is done, from 0 to 1.
         is_cancelled : callable, optional
@@ -53,7 +126,8 @@ class Bundle:
         Returns
         -------
         array of shape (slices, rows, columns)
-            The labelmap on the same grid: values of ``info.labels``, 0 elsewhere.
+            The labelmap on the same grid: values of ``info.labels``, 0 elsewhere. Where labels overlap, the smaller one
+            is seen.
 
         Raises
         ------
@@ -64,4 +138,211 @@ class Bundle:
         RunCancelledError
             If the caller gave up.
         """
-        raise NotImplementedError
+        prompts = _checked(params or {}, self.info)
+        with self._lock, self._failing("failed"):
+            image = _image(volume, affine)
+            shape, grid = image.shape, image.affine
+            item = self._preprocessing({"image": image, **prompts})
+            with self._watched(item["image"].shape[1:], on_progress, is_cancelled):
+                prediction = _on_grid(self._predict(item), shape, grid)
+            labelmap = _labelmap(prediction, self._channels_exclude_each_other)
+        if on_progress:
+            on_progress(1.0)
+        return np.ascontiguousarray(self._known(labelmap).transpose(2, 1, 0))
+
+    def _predict(self, item: dict[str, Any]) -> MetaTensor:
+        """Run the network and the postprocessing on what the preprocessing made."""
+        engine = self._evaluator
+        engine.data_loader = [list_data_collate([item])]
+        try:
+            engine.run()
+            return engine.state.output[0]["pred"]
+        finally:
+            engine.data_loader, engine.state.batch, engine.state.output = [None], None, None
+
+    @contextmanager
+    def _watched(
+        self,
+        shape: tuple[int, ...],
+        on_progress: Callable[[float], None] | None,
+        is_cancelled: Callable[[], bool] | None,
+    ) -> Iterator[None]:
+        """Tell how many of the windows are done, and ask before each whether to go on."""
+        total = _windows(self._evaluator.inferer, shape)
+        done = 0
+
+        def before(_network: torch.nn.Module, _inputs: tuple[Any, ...]) -> None:
+            if is_cancelled and is_cancelled():
+                raise RunCancelledError(self.info.name, "was cancelled")
+
+        def after(_network: torch.nn.Module, inputs: tuple[Any, ...], _output: Any) -> None:
+            nonlocal done
+            done += len(inputs[0]) if inputs else 1
+            if on_progress:
+                on_progress(min(done / total, 1.0))
+
+        network = self._evaluator.network
+        hooks = network.register_forward_pre_hook(before), network.register_forward_hook(after)
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _known(self, labelmap: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Clear the values that no label has: VISTA3D marks what it did not look at with 255."""
+        values = np.zeros(256, np.uint8)
+        known = list(self.info.labels.values())
+        values[known] = known
+        return values[labelmap]
+
+    @contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        """Say what a bundle raises as an error of the model: its configuration is code, and may raise anything."""
+        try:
+            yield
+        except PixelsError:
+            raise
+        except Exception as error:
+            raise ModelError(self.info.name, *_told(list(_causes(error)), what)) from error
+
+
+def _in_memory(config: Any) -> Any:
+    """Return a configuration without what reads and writes files."""
+    if isinstance(config, list):
+        return [part for item in config for part in _parts_in_memory(item)]
+    if isinstance(config, dict):
+        return {key: _in_memory(value) for key, value in config.items()}
+    return config
+
+
+def _parts_in_memory(item: Any) -> list[Any]:
+    target = str(item.get("_target_", "")).split(".")[-1] if isinstance(item, dict) else ""
+    if target == "SaveImaged" or (target == "LoadImaged" and not item.get("ensure_channel_first")):
+        return []
+    if target == "LoadImaged":
+        return [{"_target_": "EnsureChannelFirstd", "keys": item["keys"]}]
+    return [_in_memory(item)]
+
+
+def _without_data(evaluator: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of an evaluator that gets its data later, and only predicts."""
+    measured = ("key_val_metric", "additional_metrics")
+    kept = {key: value for key, value in evaluator.items() if key not in measured}
+    return {**kept, "val_data_loader": [None], "val_handlers": []}
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let a bundle's configuration import the bundle's packages, and not those that another bundle has by that name."""
+    packages = {path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    for module in [name for name in sys.modules if name.split(".")[0] in packages]:
+        del sys.modules[module]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _load_weights(network: torch.nn.Module, weights: Path, name: str) -> None:
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the bytes lead it to
+        problem = f"has weights that cannot be loaded as such: {weights.name} is damaged, or holds more than tensors"
+        remedy = "Save the network's state alone: torch.save(network.state_dict(), 'model.pt')."
+        raise ModelError(name, problem, remedy) from error
+    for key in _STATE_KEYS:
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        problem = f"has weights that do not fit its network: {weights.name}: {_first_lines(error)}"
+        raise ModelError(name, problem, "Use the checkpoint that was trained with this configuration.") from error
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(" ".join(str(error).split("\n")[:2]).split())
+
+
+def _checked(params: Mapping[str, Any], info: ModelInfo) -> dict[str, Any]:
+    for key, value in params.items():
+        if key not in info.prompts:
+            known = ", ".join(info.prompts) or "none"
+            raise ArgumentError(key, f"is no parameter of {info.name}", f"Its parameters: {known}.")
+        if not _is_plain(value):
+            raise ArgumentError(key, "is no number or list of numbers", "Points are [[column, row, slice], ...].")
+    if "points" in params and "label_prompt" not in params:
+        raise ArgumentError("points", "come without the label that they show", "Give its value as label_prompt: [5].")
+    return dict(params)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _windows(inferer: Any, shape: tuple[int, ...]) -> int:
+    """Count the windows that an inferer slides over an image; 1 if it does not slide any."""
+    roi = getattr(inferer, "roi_size", None)
+    if roi is None or (not isinstance(roi, int) and len(roi) != len(shape)):
+        return 1
+    total = 1
+    overlaps = ensure_tuple_rep(getattr(inferer, "overlap", 0), len(shape))
+    for size, window, overlap in zip(shape, fall_back_tuple(roi, shape), overlaps, strict=True):
+        total *= max(math.ceil((size - window) / max(int(window * (1 - overlap)), 1)), 0) + 1
+    return total
+
+
+def _image(volume: NDArray[np.float32], affine: NDArray[np.float64]) -> MetaTensor:
+    """Return a volume as MONAI's readers do: a copy, since transforms may overwrite it, with columns first."""
+    image = volume.transpose(2, 1, 0).copy(order="K")
+    meta = {
+        MetaKeys.AFFINE: _LPS_TO_RAS @ affine,
+        MetaKeys.ORIGINAL_AFFINE: _LPS_TO_RAS @ affine,
+        MetaKeys.SPATIAL_SHAPE: np.asarray(image.shape),
+        MetaKeys.ORIGINAL_CHANNEL_DIM: math.nan,
+        MetaKeys.SPACE: SpaceKeys.RAS,
+    }
+    return MetaTensor.ensure_torch_and_prune_meta(image, meta)
+
+
+def _on_grid(prediction: MetaTensor, shape: tuple[int, ...], affine: torch.Tensor) -> torch.Tensor:
+    """Return a prediction on the grid of the volume; it is there already if the bundle inverts its transforms."""
+    if prediction.shape[1:] == shape and torch.allclose(prediction.affine.to(affine), affine, atol=1e-3):
+        return prediction
+    resample = SpatialResample(mode="nearest", padding_mode="border")
+    return resample(prediction, dst_affine=affine, spatial_size=shape)
+
+
+def _labelmap(prediction: torch.Tensor, channels_exclude_each_other: bool) -> NDArray[np.uint8]:
+    """Return labels as one value a voxel, from one channel that has them already, or from one for each label."""
+    channels = prediction.detach().cpu().numpy()
+    if len(channels) == 1:
+        return np.rint(channels[0]).astype(np.uint8)
+    if channels_exclude_each_other:
+        return channels.argmax(axis=0).astype(np.uint8)
+    labelmap = np.zeros(channels.shape[1:], np.uint8)
+    masks = [channel >= 0.5 for channel in channels]
+    for number in sorted(range(len(masks)), key=lambda number: -masks[number].sum()):
+        labelmap[masks[number]] = number + 1
+    return labelmap
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _told(causes: list[BaseException], what: str) -> tuple[str, str]:
+    """Return the problem and the remedy of what a bundle raised."""
+    for cause in causes:
+        if isinstance(cause, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(cause):
+            return f"{what}: out of memory", "Close other programs, make the windows smaller, or choose another device."
+        if isinstance(cause, ModuleNotFoundError):
+            return f"{what}: it needs {cause.name}, which is not installed", f"pip install {cause.name}"
+    root = causes[-1]
+    return f"{what}: {type(root).__name__}: {' '.join(str(root).split())}", "Its configuration says more."

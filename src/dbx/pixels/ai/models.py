@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+import re
+import shutil
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from dbx.pixels.ai.extra import extra_ai
+from dbx.pixels.ai.info import ModelInfo, own_version, read_config, read_info
+from dbx.pixels.ai.template import NETWORKS, WINDOW_STEP, segmentation_bundle
+from dbx.pixels.ai.versions import Versions
+from dbx.pixels.errors import ArgumentError, ModelError, ModelNotFoundError, ModelNotReadyError
 
 if TYPE_CHECKING:
     from dbx.pixels.ai.bundle import Bundle
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+#: Of an algorithm's label: the value representation of Segment Label (0062,0005) is LO.
+_LABEL = re.compile(r"[^\\\x00-\x1f]{1,64}")
 
-@dataclass(frozen=True)
-class ModelInfo:
-    """What is known of a model without loading it.
-
-    Parameters
-    ----------
-    name : str
-        The name of its folder.
-    version : str
-        The version that is used: the champion of those that were trained here, else the bundle's own.
-    description : str
-        What it does, in the words of its metadata.
-    modality : str
-        The modality (0008,0060) of the series that it takes; empty if it does not say.
-    labels : mapping of str to int
-        Names of what it finds, and their values in its labelmaps.
-    is_ready : bool
-        Whether it can be run.
-    reason : str
-        Why not, and what to do; empty if it is ready.
-    is_trainable : bool
-        Whether it can be trained further.
-    prompts : tuple of str
-        What it takes beside the series, such as ``"points"``.
-    """
-
-    name: str
-    version: str
-    description: str
-    modality: str
-    labels: Mapping[str, int]
-    is_ready: bool
-    reason: str
-    is_trainable: bool
-    prompts: tuple[str, ...] = ()
+#: What belongs to a bundle, beside packages of its own: data sets, results and caches do not.
+_PARTS = (
+    "configs/*.json",
+    "configs/*.y*ml",
+    "models/*.pt",
+    "models/*.ts",
+    "versions/*",
+    "docs/**/*",
+    "*.md",
+    "LICENSE*",
+)
 
 
 class Models:
@@ -62,7 +53,7 @@ class Models:
 
     def list(self) -> list[ModelInfo]:
         """Return all models, by name, those that are not ready too."""
-        raise NotImplementedError
+        return [read_info(path.parent) for path in sorted(self.folder.glob("[!.]*/configs"))]
 
     def info(self, name: str) -> ModelInfo:
         """Return what is known of one model.
@@ -72,7 +63,20 @@ class Models:
         ModelNotFoundError
             If there is none of this name.
         """
-        raise NotImplementedError
+        return read_info(self._bundle(name))
+
+    def versions(self, name: str) -> Versions:
+        """Return the versions of a model.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is none of this name.
+        ModelError
+            If its metadata cannot be read.
+        """
+        bundle = self._bundle(name)
+        return Versions(bundle, own_version(read_config(bundle, "metadata")))
 
     def open(self, name: str, version: str | None = None, device: str | None = None) -> Bundle:
         """Load a model so that it can be run.
@@ -92,11 +96,165 @@ class Models:
             If there is no such model, or no such version of it.
         ModelNotReadyError
             If it cannot be run.
+        ModelError
+            If it fails when it is loaded.
         EngineError
             If what AI needs is not installed.
         """
-        raise NotImplementedError
+        info = self.info(name)
+        if not info.is_ready:
+            raise ModelNotReadyError(name, "is not ready", info.reason)
+        chosen = self.versions(name).find(version or info.version)
+        from dbx.pixels.ai.bundle import Bundle
 
-    def new(self, name: str, labels: Sequence[str], network: str = "SegResNet", modality: str = "CT") -> ModelInfo:
-        """Make a bundle for 3D segmentation that has yet to be trained."""
-        raise NotImplementedError
+        return Bundle(self.folder / name, info, chosen, device)
+
+    def add(self, path: Path) -> ModelInfo:
+        """Copy a bundle here from a folder or a zip archive, as the MONAI Model Zoo has them.
+
+        A bundle is code: its configurations may hold any Python expression, which is evaluated when it is used.
+
+        Raises
+        ------
+        ModelError
+            If there is no bundle at the path, or one of its name here.
+        """
+        with self._staging() as staging:
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    archive.extractall(staging)
+                found = sorted(staging.glob("*/configs/metadata.json"))
+                path = found[0].parents[1] if len(found) == 1 else path
+            return self._take(path, staging / ".bundle")
+
+    def install(self, name: str) -> ModelInfo:
+        """Download a bundle from the MONAI Model Zoo.
+
+        A bundle is code: its configurations may hold any Python expression, which is evaluated when it is used.
+
+        Raises
+        ------
+        ModelError
+            If it cannot be downloaded, or there is one of this name here.
+        EngineError
+            If what AI needs is not installed.
+        """
+        self._free(name)
+        with extra_ai():
+            from monai.bundle import download
+        with self._staging() as staging:
+            try:
+                download(name=name, bundle_dir=staging, progress=sys.stderr.isatty())
+            except Exception as error:  # of the libraries that it downloads with
+                problem = f"cannot be had from the MONAI Model Zoo: {' '.join(str(error).split())}"
+                remedy = "Without internet, get its zip archive or folder elsewhere: pixels models add PATH."
+                raise ModelError(name, problem, remedy) from error
+            return self._take(staging / name, staging / ".bundle")
+
+    def remove(self, name: str) -> None:
+        """Delete a model with all versions that were trained.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is none of this name.
+        """
+        bundle = self._bundle(name)
+        with self._staging() as staging:
+            bundle.rename(staging / name)
+
+    def new(
+        self,
+        name: str,
+        labels: Sequence[str],
+        network: str = "SegResNet",
+        modality: str = "CT",
+        *,
+        spacing: Sequence[float] = (1.5, 1.5, 2.0),
+        window: Sequence[int] = (96, 96, 96),
+    ) -> ModelInfo:
+        """Make a bundle for 3D segmentation that has yet to be trained.
+
+        Parameters
+        ----------
+        name : str
+            What to call it: letters, digits, ``.``, ``_`` and ``-``.
+        labels : sequence of str
+            What it finds.
+        network : str
+            ``SegResNet`` or ``UNet``.
+        modality : str
+            Modality (0008,0060) of the series that it takes. Values of CT are cut to those of soft tissue, those of
+            others are normalized.
+        spacing : sequence of float
+            Millimetres from voxel to voxel, to the right, to the front and to the head, to which series are resampled.
+        window : sequence of int
+            Voxels that the network sees at once, along the same axes: multiples of 16.
+
+        Raises
+        ------
+        ArgumentError
+            If an argument makes no bundle.
+        ModelError
+            If there is one of this name.
+        """
+        bundle = self._free(name)
+        _check_new(labels, network, modality, spacing, window)
+        with self._staging() as staging:
+            (staging / "bundle" / "configs").mkdir(parents=True)
+            (staging / "bundle" / "models").mkdir()
+            for file, config in segmentation_bundle(labels, network, modality, spacing, window).items():
+                (staging / "bundle" / "configs" / f"{file}.json").write_text(json.dumps(config, indent=4) + "\n")
+            (staging / "bundle").rename(bundle)
+        return read_info(bundle)
+
+    def _bundle(self, name: str) -> Path:
+        bundle = self.folder / name
+        if _NAME.fullmatch(name) and (bundle / "configs").is_dir():
+            return bundle
+        known = ", ".join(info.name for info in self.list()) or "none; pixels models add, install and new make some"
+        raise ModelNotFoundError(name, "is no model of this home folder", f"There are: {known}.")
+
+    def _free(self, name: str) -> Path:
+        """Return the folder of a model that is to come."""
+        if not _NAME.fullmatch(name):
+            raise ArgumentError(name, "is no name of a model", "Use letters, digits, '.', '_' and '-', up to 64.")
+        if (self.folder / name).exists():
+            raise ModelError(name, "is there already", f"pixels models remove {name}, then try again.")
+        return self.folder / name
+
+    def _take(self, source: Path, copy: Path) -> ModelInfo:
+        """Copy what belongs to a bundle, and give the copy its place when it is complete."""
+        for config in ("metadata", "inference"):
+            read_config(source, config)
+        bundle = self._free(source.resolve().name)
+        packages = [f"{path.parent.name}/**/*.py" for path in source.glob("*/*.py")]
+        for path in {path for part in (*_PARTS, *packages) for path in source.glob(part) if path.is_file()}:
+            target = copy / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        copy.rename(bundle)
+        return read_info(bundle)
+
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
+        """Make a folder for what is not finished, on the same disk; what is left in it is deleted."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=self.folder) as staging:
+            yield Path(staging)
+
+
+def _check_new(
+    labels: Sequence[str], network: str, modality: str, spacing: Sequence[float], window: Sequence[int]
+) -> None:
+    def check(is_good: bool, name: str, given: Any, remedy: str) -> None:
+        if not is_good:
+            raise ArgumentError(f"{name} {given}", "makes no bundle", remedy)
+
+    named = [label for label in labels if _LABEL.fullmatch(label) and label.lower() != "background"]
+    check(0 < len(named) == len(set(labels)) <= 255, "labels", labels, "Give up to 255 different names of organs.")
+    check(network in NETWORKS, "network", network, f"Choose {' or '.join(NETWORKS)}.")
+    check(bool(re.fullmatch("[A-Z]{2,16}", modality)), "modality", modality, "Give one of DICOM's, such as CT or MR.")
+    check(len(spacing) == 3 and min(spacing) > 0, "spacing", spacing, "Give three lengths in millimetres.")
+    steps = all(side > 0 and side % WINDOW_STEP == 0 for side in window)
+    check(len(window) == 3 and steps, "window", window, f"Give three multiples of {WINDOW_STEP}.")

@@ -26,6 +26,7 @@ _MODULE_BY_VERB = {
     "info": "info",
     "ingest": "ingest",
     "issues": "info",
+    "models": "models",
     "optimize": "upkeep",
     "remove": "upkeep",
     "serve": "serve",

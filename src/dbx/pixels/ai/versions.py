@@ -1,0 +1,175 @@
+"""Versions of a model that were trained here, and which of them is the champion: the one that is used."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dbx.pixels.errors import ModelError, ModelNotFoundError
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a model.
+
+    Parameters
+    ----------
+    name : str
+        Its number, or the version that the bundle's metadata names.
+    weights : pathlib.Path
+        The file that holds them.
+    dice : float, optional
+        Mean Dice of its validation; None of those that were not trained here.
+    published : datetime.datetime, optional
+        When that was.
+    """
+
+    name: str
+    weights: Path
+    dice: float | None = None
+    published: datetime | None = None
+
+
+class Versions:
+    """The versions of one model: ``models/model.pt``, as the bundle came, and ``versions/<n>.pt``, as trained here.
+
+    All that is written appears at once: a reader sees a version whole, or not at all.
+
+    Parameters
+    ----------
+    bundle : pathlib.Path
+        The bundle's folder.
+    own : str
+        The version that the bundle's metadata names: that of ``models/model.pt``.
+    """
+
+    def __init__(self, bundle: Path, own: str) -> None:
+        self._own = Version(own, bundle / "models" / "model.pt")
+        self._folder = bundle / "versions"
+        self._champions = self._folder / "champion"
+
+    def list(self) -> list[Version]:
+        """Return the bundle's own version, if it came with weights, and those that were trained here, in order."""
+        trained = sorted(int(path.stem) for path in self._folder.glob("*.pt") if path.stem.isdecimal())
+        own = [self._own] if self._own.weights.is_file() else []
+        return own + [self._trained(number) for number in trained]
+
+    def find(self, name: str) -> Version:
+        """Return one version.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is none of this name.
+        """
+        for version in self.list():
+            if version.name == name:
+                return version
+        known = ", ".join(version.name for version in self.list()) or "none"
+        raise ModelNotFoundError(self._folder.parent.name, f"has no version {name}", f"Its versions: {known}.")
+
+    def publish(self, weights: Path | Mapping[str, Any], dice: float) -> str:
+        """Add a version; the champion stays the same.
+
+        Parameters
+        ----------
+        weights : pathlib.Path or mapping
+            A checkpoint file, which is copied, or a network's state.
+        dice : float
+            Mean Dice of its validation.
+
+        Returns
+        -------
+        str
+            Its name: the next free number.
+        """
+        self._folder.mkdir(exist_ok=True)
+        facts = json.dumps({"dice": dice, "published": datetime.now(UTC).isoformat()})
+        number = self._claim(facts)
+        unfinished = self._folder / f".{number}.pt"
+        if isinstance(weights, Path):
+            shutil.copyfile(weights, unfinished)
+        else:
+            import torch
+
+            torch.save(dict(weights), unfinished)
+        _appear(unfinished, self._weights(number))
+        return str(number)
+
+    def champion(self) -> str:
+        """Return the version that is used; the bundle's own until another is chosen."""
+        return (self._history() or [self._own.name])[-1]
+
+    def set_champion(self, name: str) -> None:
+        """Use a version from now on.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is none of this name.
+        """
+        self.find(name)
+        if name != self.champion():
+            self._write_history([*self._history(), name])
+
+    def roll_back(self) -> str:
+        """Use the champion before the present one again, and return it.
+
+        Raises
+        ------
+        ModelError
+            If there was none.
+        """
+        *earlier, _ = self._history() or [""]
+        before = earlier[-1] if earlier else self._own.name
+        if before == self.champion() or not any(version.name == before for version in self.list()):
+            raise ModelError(self._folder.parent.name, "has no earlier champion to go back to")
+        self._write_history(earlier)
+        return before
+
+    def _trained(self, number: int) -> Version:
+        facts = json.loads(self._facts(number).read_text())
+        return Version(str(number), self._weights(number), facts["dice"], datetime.fromisoformat(facts["published"]))
+
+    def _claim(self, facts: str) -> int:
+        """Take the next number, which no other process gets, by writing its facts."""
+        number = 1
+        while True:
+            if str(number) != self._own.name:
+                try:
+                    with self._facts(number).open("x") as file:
+                        file.write(facts)
+                except FileExistsError:
+                    pass
+                else:
+                    return number
+            number += 1
+
+    def _weights(self, number: int) -> Path:
+        return self._folder / f"{number}.pt"
+
+    def _facts(self, number: int) -> Path:
+        return self._folder / f"{number}.json"
+
+    def _history(self) -> list[str]:
+        """Return all champions, the present one last."""
+        return self._champions.read_text().splitlines() if self._champions.exists() else []
+
+    def _write_history(self, names: list[str]) -> None:
+        self._folder.mkdir(exist_ok=True)
+        unfinished = self._folder / ".champion"
+        unfinished.write_text("\n".join(names) + "\n")
+        _appear(unfinished, self._champions)
+
+
+def _appear(unfinished: Path, final: Path) -> None:
+    """Give a file its name when all of it is on the disk."""
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(final)
