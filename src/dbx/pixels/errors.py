@@ -94,6 +94,14 @@ class ModelNotReadyError(ModelError):
     """A model that cannot be run as it is, such as one without weights."""
 
 
+class TrainingError(PixelsError):
+    """A training that cannot be started, or that failed."""
+
+
+class ServingError(PixelsError):
+    """A model that is served elsewhere and cannot be reached, or whose server fails."""
+
+
 class RunCancelledError(PixelsError):
     """A run of a model that was given up because its caller asked for that."""
 
