@@ -64,6 +64,8 @@ def index(tmp_path_factory: pytest.TempPathFactory, index_url: str | None) -> It
         ("00100020", "*", "3214"),
         ("00100020", "", "3214"),
         ("00100020", r"P1\P3", "31"),
+        ("00100020", r"P1\*3", "31"),
+        ("00100020", "\\", ""),
         ("00100020", "a_b%?", "4"),
         ("00100020", "a?b*", "4"),
         ("0020000D", "1.2.1,1.2.3", "31"),
@@ -74,6 +76,9 @@ def index(tmp_path_factory: pytest.TempPathFactory, index_url: str | None) -> It
         (NAME, "*tarou*", "2"),
         (NAME, "山田*", "2"),
         (NAME, "やまだ^たろう", "2"),
+        (NAME, "Yamada^Tarou=山田^太郎*", "2"),
+        (NAME, "?amada*", "2"),
+        (NAME, "?yamada*", ""),
         (NAME, "O'neil^shaun^[x]", "3"),
         (NAME, "*^[x?", "3"),
         (DATE, "20240101", "1"),
@@ -103,7 +108,8 @@ def test_studies_by_one_key(index: ServingIndex, tag: str, value: str, studies: 
 
 
 @pytest.mark.parametrize(
-    ("name", "studies"), [("maria muller", "1"), ("ann MÜL", "1"), ("tarou*", "2"), ("太郎", "2"), ("nn", "")]
+    ("name", "studies"),
+    [("maria muller", "1"), ("ann MÜL", "1"), ("tarou*", "2"), ("太郎", "2"), ("yamada 太郎", "2"), ("nn", "")],
 )
 def test_fuzzy_names_match_by_the_beginnings_of_words(index: ServingIndex, name: str, studies: str) -> None:
     assert found(index, Level.STUDY, (NAME, name), fuzzy=True) == [f"1.2.{number}" for number in studies]

@@ -8,9 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from pydicom.datadict import tag_for_keyword
 
-from dbx.pixels.index.matching import Condition, Matcher, Name
 from dbx.pixels.index.model import Level
-from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL, TABLE_BY_LEVEL, folded, groups
+from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL, TABLE_BY_LEVEL, folded
 
 STUDY_UID = "0020000D"
 SERIES_UID = "0020000E"
@@ -60,15 +59,10 @@ class Searchable:
     vr: str
     multiple: bool
 
-    def condition(self, matcher: Matcher) -> Condition:
-        """Return the condition on the level's table that a matcher makes."""
-        columns = TABLE_BY_LEVEL[self.level].c
-        if isinstance(matcher, Name):
-            others = columns[groups(self.keyword)]
-            # Few names have more groups than one. That there are none is seen sooner than that no pattern matches.
-            in_others = sa.and_(others.is_not(None), matcher.sql_of_groups(others))
-            return sa.or_(matcher.sql(columns[folded(self.keyword)]), in_others)
-        return matcher.sql(columns[self.keyword], listed=self.multiple)
+    @property
+    def column(self) -> sa.Column[Any]:
+        """The column of the level's table; of a person's name, that in which it is folded."""
+        return TABLE_BY_LEVEL[self.level].c[folded(self.keyword) if self.vr == "PN" else self.keyword]
 
 
 #: By tag.

@@ -47,9 +47,9 @@ def _operands(element: _Like, compiler: Any, operator: str, options: dict[str, A
     return operator.join(compiler.process(operand, **options) for operand in element.clauses)
 
 
-def like(column: sa.ColumnElement[Any], pattern: str) -> sa.ColumnElement[bool]:
-    """Return the condition that a column is like a pattern; upper and lower case are different."""
-    return _Like(column, sa.literal(pattern, _Pattern))
+def like(column: sa.ColumnElement[Any], parameter: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a column is like the pattern that a parameter holds; case matters."""
+    return _Like(column, sa.bindparam(parameter, type_=_Pattern))
 
 
 def has_wildcard(text: str) -> bool:

@@ -1,17 +1,17 @@
-"""What a matching key demands of a value, in SQL and in Python (PS3.4 C.2.2.2, PS3.18 8.3.4)."""
+"""What a matching key demands of a value, in a column and in DICOM JSON (PS3.4 C.2.2.2, PS3.18 8.3.4)."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Protocol
-
-import sqlalchemy as sa
+from typing import Any, NamedTuple, Protocol
 
 from dbx.pixels.errors import ArgumentError
-from dbx.pixels.index.like import has_wildcard, is_like, like
-from dbx.pixels.index.values import bounds, fold, name_groups
+from dbx.pixels.index.like import has_wildcard, is_like
+from dbx.pixels.index.values import bounds, fold, folded_name
 
 _UID = re.compile(r"[0-9.]{1,64}")
 _DATE_TIME_WITH_OFFSET = re.compile(r"\d{4,14}(\.\d{1,6})?[+-](0\d|1[0-4])\d\d")
@@ -24,14 +24,33 @@ _MOMENT_EXAMPLES = {
 #: What words of a name follow.
 _BETWEEN_WORDS = "^ -,"
 
-Condition = sa.ColumnElement[bool]
+
+class Operator(StrEnum):
+    """How a column is compared with a value."""
+
+    EQUAL = "="
+    IN = "in"  # a list of values
+    LIKE = "like"  # a pattern
+    AT_LEAST = ">="
+    AT_MOST = "<="
+
+
+class Comparison(NamedTuple):
+    """A column is compared with a value, or with a list of them."""
+
+    operator: Operator
+    value: Any
+
+
+#: All of them must hold; each of them holds if any of its comparisons does.
+Demands = tuple[tuple[Comparison, ...], ...]
 
 
 class Matcher(Protocol):
     """What one key demands."""
 
-    def sql(self, column: sa.ColumnElement[Any], *, listed: bool = False) -> Condition:
-        r"""Return it as a condition on a column, of single values or of lists such as ``\value\value\``."""
+    def demands(self, *, listed: bool = False) -> Demands:
+        r"""Return it for a column, of single values or of lists such as ``\value\value\``."""
 
     def holds(self, value: Any) -> bool:
         """Tell whether one value of DICOM JSON fulfils it."""
@@ -43,12 +62,11 @@ class OneOf:
 
     texts: tuple[str, ...]
 
-    def sql(self, column: sa.ColumnElement[Any], *, listed: bool = False) -> Condition:
+    def demands(self, *, listed: bool = False) -> Demands:
         if listed:
-            return sa.or_(*(like(column, f"*\\{text}\\*") for text in self.texts))
-        plain = [text for text in self.texts if not has_wildcard(text)]
-        conditions = [like(column, text) for text in self.texts if has_wildcard(text)]
-        return sa.or_(*conditions, *([column.in_(plain)] if plain else []))
+            return (_like(f"*\\{text}\\*" for text in self.texts),)
+        plain = tuple(text for text in self.texts if not has_wildcard(text))
+        return ((*_like(filter(has_wildcard, self.texts)), *_any_of(plain)),)
 
     def holds(self, value: Any) -> bool:
         return any(is_like(_text(value), text) for text in self.texts)
@@ -62,10 +80,9 @@ class Between:
     first: str | None
     last: str | None
 
-    def sql(self, column: sa.ColumnElement[Any], *, listed: bool = False) -> Condition:  # noqa: ARG002
-        first = [] if self.first is None else [column >= self.first]
-        last = [] if self.last is None else [column <= self.last]
-        return sa.and_(*first, *last)
+    def demands(self, *, listed: bool = False) -> Demands:  # noqa: ARG002
+        ends = Comparison(Operator.AT_LEAST, self.first), Comparison(Operator.AT_MOST, self.last)
+        return tuple((end,) for end in ends if end.value is not None)
 
     def holds(self, value: Any) -> bool:
         found = bounds(self.vr, _text(value))
@@ -80,10 +97,10 @@ class Equal:
 
     numbers: tuple[float, ...]
 
-    def sql(self, column: sa.ColumnElement[Any], *, listed: bool = False) -> Condition:
+    def demands(self, *, listed: bool = False) -> Demands:
         if listed:
-            return sa.or_(*(like(column, f"*\\{number!r}\\*") for number in self.numbers))
-        return column.in_(self.numbers)
+            return (_like(f"*\\{number!r}\\*" for number in self.numbers),)
+        return (_any_of(self.numbers),)
 
     def holds(self, value: Any) -> bool:
         try:
@@ -99,22 +116,18 @@ class Name:
     Attributes
     ----------
     patterns : tuple of tuple of str
-        Of every inner tuple one must match the group.
+        Of every inner tuple one must match a group.
     """
 
     patterns: tuple[tuple[str, ...], ...]
 
-    def sql(self, column: sa.ColumnElement[Any], *, listed: bool = False) -> Condition:  # noqa: ARG002
-        """Return it as a condition on the folded column of alphabetic groups."""
-        return sa.and_(*(OneOf(choices).sql(column) for choices in self.patterns))
-
-    def sql_of_groups(self, column: sa.ColumnElement[Any]) -> Condition:
-        """Return it as a condition on the folded column of the other groups."""
-        return sa.and_(*(sa.or_(*(like(column, f"*={choice}=*") for choice in some)) for some in self.patterns))
+    def demands(self, *, listed: bool = False) -> Demands:  # noqa: ARG002
+        """Return it for a column of folded names."""
+        return tuple(_like(map(_in_groups, choices)) for choices in self.patterns)
 
     def holds(self, value: Any) -> bool:
-        groups = [fold(group) for group in name_groups(value) if group]
-        return any(all(any(is_like(group, choice) for choice in some) for some in self.patterns) for group in groups)
+        name = folded_name(value) or ""
+        return all(any(is_like(name, _in_groups(choice)) for choice in choices) for choices in self.patterns)
 
 
 @lru_cache(maxsize=1024)
@@ -188,6 +201,23 @@ def _split_range(vr: str, value: str) -> tuple[str, str]:
 def _words(value: str) -> tuple[tuple[str, ...], ...]:
     words = [fold(word) for word in re.split(r"[\^ =,*?-]+", value)]
     return tuple((f"{word}*", *(f"*{mark}{word}*" for mark in _BETWEEN_WORDS)) for word in words if word)
+
+
+def _like(patterns: Iterable[str]) -> tuple[Comparison, ...]:
+    return tuple(Comparison(Operator.LIKE, pattern) for pattern in patterns)
+
+
+def _any_of(values: tuple[Any, ...]) -> tuple[Comparison, ...]:
+    if len(values) == 1:
+        return (Comparison(Operator.EQUAL, values[0]),)
+    return (Comparison(Operator.IN, values),) if values else ()
+
+
+def _in_groups(pattern: str) -> str:
+    """Return a pattern of one group of a name as one of all its groups, ``=group=group=``."""
+    begin = "" if pattern.startswith("*") else "*="
+    end = "" if pattern.endswith("*") else "=*"
+    return f"{begin}{pattern}{end}"
 
 
 def _text(value: Any) -> str:

@@ -10,7 +10,7 @@ from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
 from dbx.pixels.index.model import Level
 
 #: To be raised whenever what the tables hold changes: an index of another layout is made anew.
-LAYOUT = 3
+LAYOUT = 4
 
 #: The scope in which everything is visible; others belong to row filters (see `scopes`).
 EVERYTHING_SCOPE = 0
@@ -32,13 +32,8 @@ metadata = sa.MetaData()
 
 
 def folded(keyword: str) -> str:
-    """Return the column of a person's name as it is compared: in lower case, without accents."""
+    """Return the column of a person's name as it is compared: ``=group=group=``, in lower case, without accents."""
     return f"{keyword}_folded"
-
-
-def groups(keyword: str) -> str:
-    """Return the column of a name's ideographic and phonetic groups, folded: ``=group=group=``, null without any."""
-    return f"{keyword}_groups"
 
 
 def _type(attribute: Attribute) -> sa.types.TypeEngine[Any]:
@@ -54,7 +49,6 @@ def _columns(level: Level) -> list[sa.Column]:
         columns.append(sa.Column(attribute.keyword, _type(attribute)))
         if attribute.vr == "PN":
             columns.append(sa.Column(folded(attribute.keyword), sa.Text))
-            columns.append(sa.Column(groups(attribute.keyword), sa.Text))
     return columns
 
 
@@ -158,13 +152,17 @@ visible = sa.Table(
 
 TABLE_BY_LEVEL = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 
-_NAMES = (study.c.PatientName_folded, study.c.PatientName_groups)
-
 INDEXES = (
     sa.Index("study_uid", study.c.StudyInstanceUID, study.c.scope),
     # With the names, so that a study list by name is found in its order without looking at the studies.
-    sa.Index("study_order", study.c.scope, study.c.StudyDate.desc(), study.c.StudyInstanceUID, *_NAMES, study.c.id),
-    sa.Index("study_name", study.c.scope, *_NAMES),
+    sa.Index(
+        "study_order",
+        study.c.scope,
+        study.c.StudyDate.desc(),
+        study.c.StudyInstanceUID,
+        study.c.PatientName_folded,
+        study.c.id,
+    ),
     sa.Index("study_patient", study.c.PatientID, study.c.scope),
     sa.Index("study_accession", study.c.AccessionNumber, study.c.scope),
     sa.Index("series_uid", series.c.StudyInstanceUID, series.c.SeriesInstanceUID, series.c.scope),

@@ -9,7 +9,7 @@ import orjson
 
 from dbx.pixels.index.model import Level
 from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL
-from dbx.pixels.index.values import column_value, name_columns
+from dbx.pixels.index.values import column_value, folded_name
 
 #: Of the level of series, besides those that have a column (PS3.18 table 10.6.3-4).
 REQUEST_ATTRIBUTES = "00400275"
@@ -52,7 +52,8 @@ def columns(level: Level, summary: Mapping[str, dict[str, Any]]) -> list[Any]:
         element = summary.get(tag)
         values.append(column_value(attribute, element))
         if attribute.vr == "PN":
-            values.extend(name_columns(element))
+            names = (element or {}).get("Value")
+            values.append(folded_name(names[0]) if names else None)
     return values
 
 

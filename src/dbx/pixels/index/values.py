@@ -94,12 +94,10 @@ def column_value(attribute: Attribute, element: Mapping[str, Any] | None) -> Any
     return str(value)
 
 
-def name_columns(element: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
-    """Return the folded columns of a name: its alphabetic group, and ``=group=group=`` of the others."""
-    values = (element or {}).get("Value")
-    alphabetic, *others = name_groups(values[0] if values else None)
-    present = [fold(group) for group in others if group]
-    return (fold(alphabetic) if alphabetic else None), (f"={'='.join(present)}=" if present else None)
+def folded_name(name: Any) -> str | None:
+    """Return the groups of a name in DICOM JSON as they are compared: ``=group=group=``; None if all are empty."""
+    present = [group for group in map(fold, name_groups(name)) if group]
+    return f"={'='.join(present)}=" if present else None
 
 
 def name_groups(name: Any) -> tuple[str, str, str]:
