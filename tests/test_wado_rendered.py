@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.pixels import apply_color_lut
 
-from wado import SLICES, ZIPPED, Served, parts_of
+from wado import SLICES, ZIPPED, Served, copy_with_uids, parts_of, until
+from web_server import RunningServer
 
-pytest_plugins = ["wado"]
+from conftest import TEST_FILES
+
+pytest_plugins = ["wado", "web_server"]
 
 
 def picture(response: httpx.Response) -> NDArray[Any]:
@@ -159,3 +164,17 @@ def test_dicomweb_client_retrieves_pictures(served: Served) -> None:
     assert Image.open(io.BytesIO(shown)).size == (10, 10)
     shown = client.retrieve_series_rendered(*uids[:2], media_types=("image/jpeg",))
     assert Image.open(io.BytesIO(shown)).format == "JPEG"
+
+
+def test_a_header_may_claim_more_frames_than_there_is_memory_for(empty_server: RunningServer, tmp_path: Path) -> None:
+    path = copy_with_uids(tmp_path / "a.dcm", TEST_FILES / "CT_small.dcm", NumberOfFrames=2_000_000_000)
+    empty_server.ingest(path)
+    image = pydicom.dcmread(path)
+    url = f"{empty_server.dicomweb}/studies/{image.StudyInstanceUID}"
+    until(lambda: httpx.get(f"{url}/metadata").status_code == 200)
+    for resource in ("rendered", "thumbnail"):
+        response = httpx.get(f"{url}/{resource}", headers={"Accept": "image/png"})
+        assert response.status_code == 406
+        assert "frame 1000000001" in response.json()["error"]
+    moving = f"{url}/series/{image.SeriesInstanceUID}/instances/{image.SOPInstanceUID}/rendered"
+    assert httpx.get(moving, headers={"Accept": "image/gif"}).status_code == 406

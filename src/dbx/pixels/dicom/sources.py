@@ -22,18 +22,18 @@ def read_range(source: Source, offset: int, length: int) -> bytes:
     StorageError
         If it cannot be read.
     """
+    # A header may lie about offsets and lengths: nothing is asked for but what is there.
+    data, end = b"", offset + length
     if not isinstance(source, str):
-        return _whole(source.read(offset, min(length, source.size)), length)
-    try:
-        with Path(source).open("rb", buffering=0) as file:
-            file.seek(offset)
-            # A header may lie about a length: no more is asked for than there is.
-            return _whole(file.read(min(length, os.fstat(file.fileno()).st_size)), length)
-    except OSError as error:
-        raise StorageError(source, error.strerror or str(error)) from error
-
-
-def _whole(data: bytes, length: int) -> bytes:
+        data = source.read(offset, length) if end <= source.size else b""
+    else:
+        try:
+            with Path(source).open("rb", buffering=0) as file:
+                if end <= os.fstat(file.fileno()).st_size:
+                    file.seek(offset)
+                    data = file.read(length)
+        except OSError as error:
+            raise StorageError(source, error.strerror or str(error)) from error
     if len(data) < length:
         raise PixelDataError("", "the object ends within the pixel data")
     return data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
@@ -37,11 +37,11 @@ _MULTIPART = tuple(MediaType(name, multipart=True) for name in (JPEG, PNG, GIF))
 _THUMBNAIL_BOX = (256, 256)
 
 
-class _Target(NamedTuple):
-    """A frame of an instance that is to be shown."""
+class _Frames(NamedTuple):
+    """Frames of an instance that are to be shown; a header may claim any number of them."""
 
     instance: Instance
-    frame: int
+    numbers: Sequence[int]
 
 
 def retrieve_rendered(request: Request) -> Response:
@@ -52,16 +52,17 @@ def retrieve_rendered(request: Request) -> Response:
     HttpError
         400, 404, 406 and 410.
     """
-    targets = _targets(request)
-    several_asked = len(targets) > 1 and "frames" in request.path_params
+    images = _images(request)
+    count = _count(images)
+    several_asked = count > 1 and "frames" in request.path_params
     media_type = negotiate(request, _MULTIPART if several_asked else (*_SINGLE, *_MULTIPART))
     view, quality = requested_view(request.query_params), requested_quality(request.query_params.get("quality"))
     if media_type.multipart:
-        parts = _parts(request, targets, view, media_type.name, quality)
+        parts = _parts(request, images, view, media_type.name, quality)
         return multipart_related(chain([next(parts)], parts), media_type.name)
-    if media_type.name == GIF and "instance" in request.path_params and len(targets) > 1:
-        return Response(_animation(request, targets, view), media_type=GIF)
-    return picture_response(request, _middle(targets), view, media_type.name, quality)
+    if media_type.name == GIF and "instance" in request.path_params and count > 1:
+        return Response(_animation(request, images, view), media_type=GIF)
+    return picture_response(request, *_middle(images), view, media_type.name, quality)
 
 
 def retrieve_thumbnail(request: Request) -> Response:
@@ -72,13 +73,13 @@ def retrieve_thumbnail(request: Request) -> Response:
     HttpError
         400, 404, 406 and 410.
     """
-    target = _middle(_targets(request))
+    instance, frame = _middle(_images(request))
     media_type = negotiate(request, _SINGLE)
     view = requested_view(request.query_params, _THUMBNAIL_BOX)
-    return picture_response(request, target, view, media_type.name, requested_quality(None))
+    return picture_response(request, instance, frame, view, media_type.name, requested_quality(None))
 
 
-def picture_response(request: Request, target: tuple[Instance, int], view: View, name: str, quality: int) -> Response:
+def picture_response(request: Request, instance: Instance, frame: int, view: View, name: str, quality: int) -> Response:
     """Answer with one picture.
 
     Raises
@@ -86,47 +87,56 @@ def picture_response(request: Request, target: tuple[Instance, int], view: View,
     HttpError
         406, if the frame cannot be displayed; 410, if its object is not there.
     """
-    (picture,) = _pictures(request, [_Target(*target)], view)
+    (picture,) = _pictures(request, [_Frames(instance, [frame])], view)
     return Response(encoded(picture, name, quality), media_type=name)
 
 
-def _targets(request: Request) -> list[_Target]:
+def _images(request: Request) -> list[_Frames]:
     """Find the frames that a path names; instances without pixel data have none."""
     instances = found.instances(request)
     if "frames" in request.path_params:
-        return [_Target(instances[0], frame) for frame in found.frames(request, found.image_of(instances[0]))]
+        return [_Frames(instances[0], found.frames(request, found.image_of(instances[0])))]
     images = [one for one in instances if one.pixels["pixel_data"] is not None]
     if not images:
         raise HttpError(406, "there is no pixel data to make a picture of")
-    return [_Target(one, frame) for one in images for frame in range(max(one.pixels["NumberOfFrames"] or 1, 1))]
+    return [_Frames(one, range(max(one.pixels["NumberOfFrames"] or 1, 1))) for one in images]
 
 
-def _middle(targets: list[_Target]) -> _Target:
-    return targets[len(targets) // 2]
+def _count(images: list[_Frames]) -> int:
+    return sum(len(image.numbers) for image in images)
 
 
-def _parts(request: Request, targets: list[_Target], view: View, name: str, quality: int) -> Iterator[Part]:
-    for picture in _pictures(request, targets, view):
+def _middle(images: list[_Frames]) -> tuple[Instance, int]:
+    before, left = _count(images) // 2, iter(images)
+    image = next(left)
+    while before >= len(image.numbers):
+        before -= len(image.numbers)
+        image = next(left)
+    return image.instance, image.numbers[before]
+
+
+def _parts(request: Request, images: list[_Frames], view: View, name: str, quality: int) -> Iterator[Part]:
+    for picture in _pictures(request, images, view):
         yield Part(name, encoded(picture, name, quality))
 
 
-def _animation(request: Request, targets: list[_Target], view: View) -> bytes:
+def _animation(request: Request, images: list[_Frames], view: View) -> bytes:
     server: Server = request.app.state.server
-    milliseconds = frame_time(_metadata(request, targets[0].instance, server))
-    return animation(_pictures(request, targets, view), len(targets), milliseconds)
+    milliseconds = frame_time(_metadata(request, images[0].instance, server))
+    return animation(_pictures(request, images, view), _count(images), milliseconds)
 
 
-def _pictures(request: Request, targets: list[_Target], view: View) -> Iterator[NDArray[np.uint8]]:
+def _pictures(request: Request, images: list[_Frames], view: View) -> Iterator[NDArray[np.uint8]]:
     server: Server = request.app.state.server
-    known: Instance | None = None
-    for instance, frame in targets:
-        if instance is not known:
-            row, known = display_row(instance, _metadata(request, instance, server)), instance
-        try:
-            with opened(instance, server.vanished) as source:
-                yield render(source, row, replace(view, frame=frame))
-        except PixelDataError as error:
-            raise HttpError(406, f"frame {frame + 1} cannot be displayed: {error.problem}") from error
+    for instance, numbers in images:
+        row = display_row(instance, _metadata(request, instance, server))
+        for frame in numbers:
+            try:
+                with opened(instance, server.vanished) as source:
+                    picture = render(source, row, replace(view, frame=frame))
+            except PixelDataError as error:
+                raise HttpError(406, f"frame {frame + 1} cannot be displayed: {error.problem}") from error
+            yield picture
 
 
 def _metadata(request: Request, instance: Instance, server: Server) -> bytes:

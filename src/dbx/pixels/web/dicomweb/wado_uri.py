@@ -48,9 +48,8 @@ def retrieve_by_query(request: Request) -> Response:
     media_type = _content_type(request, offered)
     if media_type.name != DICOM:
         image = found.image_of(instance)
-        target = instance, _frame(query, image.frames)
-        quality = requested_quality(query.get("imageQuality"))
-        return picture_response(request, target, _view(query, image), media_type.name, quality)
+        frame, quality = _frame(query, image.frames), requested_quality(query.get("imageQuality"))
+        return picture_response(request, instance, frame, _view(query, image), media_type.name, quality)
     syntax = object_syntax(instance.TransferSyntaxUID, [query.get("transferSyntax") or ExplicitVRLittleEndian])
     if syntax is None:
         raise HttpError(406, "the instance cannot be had in this transfer syntax")
