@@ -16,7 +16,7 @@ from dicomweb_client import DICOMwebClient
 
 from dbx.pixels import Catalog
 from dbx.pixels.catalog.incoming import Incoming
-from stow import files, instance, multipart, rows, store, stored, uids, volume
+from stow import encoded, files, instance, multipart, rows, store, stored, uids, volume
 
 from conftest import TEST_FILES
 
@@ -118,6 +118,16 @@ def test_what_viewers_make_goes_to_exports_and_segmentations_are_labels(empty_se
     folders = [states[f"1.2.{number}"]["path"].split("/")[5] for number in range(4)]
     assert folders == ["ohif", "ohif", "ohif", "uploads"]
     assert [states[f"1.2.{number}"]["label_state"] for number in range(4)] == ["final", None, None, None]
+
+
+def test_a_segmentation_tells_which_model_it_came_from(empty_server: RunningServer) -> None:
+    dataset = pydicom.dcmread(TEST_FILES / "liver_1frame.dcm")
+    algorithm = pydicom.Dataset()
+    algorithm.AlgorithmName, algorithm.AlgorithmVersion = "spleen_ct", "3"
+    dataset.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence = [algorithm]
+    assert store(empty_server, encoded(dataset)).status_code == 200
+    (row,) = rows(empty_server, "label_state, model, model_version")
+    assert row == {"label_state": "final", "model": "spleen_ct", "model_version": "3"}
 
 
 def test_every_transfer_syntax_and_kind_of_object_is_stored(empty_server: RunningServer) -> None:

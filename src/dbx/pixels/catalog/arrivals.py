@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 
 import pyarrow as pa
 from pydicom import uid
 
+from dbx.pixels.catalog.provenance import NO_MODEL, Model, model_of
 from dbx.pixels.dicom.schema import DICOM_TYPE
 from dbx.pixels.dicom.transformers import DicomMetaExtractor
 
@@ -32,7 +33,12 @@ _UID_CHARACTERS = 64
 
 _UIDS = ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
-_FINAL = "final"
+
+class LabelState(StrEnum):
+    """What a segmentation is worth as a label: values of the column `label_state` (contract 9)."""
+
+    PROPOSAL = "proposal"  # a model made it
+    FINAL = "final"  # a person has looked at it, and saved it
 
 
 class Failure(IntEnum):
@@ -79,11 +85,17 @@ class Arrival:
         What `DicomMetaExtractor` read: one row.
     outcome : Outcome
         What becomes of it.
+    label_state : LabelState or None
+        Of a segmentation.
+    model : Model
+        Of a segmentation: what made it, or the proposal that a person corrected.
     """
 
     file: Path
     header: pa.RecordBatch
     outcome: Outcome
+    label_state: LabelState | None
+    model: Model
 
     @property
     def place(self) -> str:
@@ -92,18 +104,13 @@ class Arrival:
         folder = EXPORTS if _is_export(uids.SOPClassUID or "") else UPLOADS
         return f"{folder}/{uids.StudyInstanceUID}/{uids.SeriesInstanceUID}/{uids.SOPInstanceUID}.dcm"
 
-    @property
-    def label_state(self) -> str | None:
-        """Of a segmentation: whoever stores one through the server has looked at it."""
-        return _FINAL if self.outcome.SOPClassUID in SEGMENTATIONS else None
-
 
 def is_uid(text: str | None) -> bool:
     """Tell whether text is a UID: digits and dots, nothing else."""
     return text is not None and len(text) <= _UID_CHARACTERS and _UID.fullmatch(text) is not None
 
 
-def read_arrivals(files: Sequence[Path], study: str | None) -> list[Arrival]:
+def read_arrivals(files: Sequence[Path], study: str | None, label_state: LabelState) -> list[Arrival]:
     """Read uploaded files and check them.
 
     Parameters
@@ -112,6 +119,8 @@ def read_arrivals(files: Sequence[Path], study: str | None) -> list[Arrival]:
         Complete files.
     study : str, optional
         The study that they must belong to.
+    label_state : LabelState
+        What segmentations among them are.
 
     Returns
     -------
@@ -127,8 +136,15 @@ def read_arrivals(files: Sequence[Path], study: str | None) -> list[Arrival]:
     headers = DicomMetaExtractor().transform_batch(listed)
     rows = headers.select(["file_type", "error", "TransferSyntaxUID", *_UIDS]).to_pylist()
     return [
-        Arrival(file, headers.slice(index, 1), _outcome(file, rows[index], study)) for index, file in enumerate(files)
+        _arrival(file, headers.slice(index, 1), _outcome(file, rows[index], study), label_state)
+        for index, file in enumerate(files)
     ]
+
+
+def _arrival(file: Path, header: pa.RecordBatch, outcome: Outcome, label_state: LabelState) -> Arrival:
+    if outcome.SOPClassUID not in SEGMENTATIONS:
+        return Arrival(file, header, outcome, None, NO_MODEL)
+    return Arrival(file, header, outcome, label_state, model_of(header["meta"][0].as_py()))
 
 
 def _outcome(file: Path, row: dict[str, str | None], study: str | None) -> Outcome:

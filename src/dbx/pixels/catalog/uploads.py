@@ -13,7 +13,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from dbx.pixels.catalog.arrivals import EXPORTS, UPLOADS, Arrival, Failure, Outcome, read_arrivals
+from dbx.pixels.catalog.arrivals import EXPORTS, UPLOADS, Arrival, Failure, LabelState, Outcome, read_arrivals
 from dbx.pixels.catalog.catalog import Catalog
 from dbx.pixels.catalog.incoming import Incoming, IncomingFile, sync_to_disk
 from dbx.pixels.catalog.objects import listed_batch
@@ -99,7 +99,9 @@ class Uploads:
         """
         return self._incoming.create()
 
-    def store(self, files: Sequence[Path], study: str | None = None) -> list[Outcome]:
+    def store(
+        self, files: Sequence[Path], study: str | None = None, label_state: LabelState = LabelState.FINAL
+    ) -> list[Outcome]:
         """Store files that were received: when this returns, they are placed, synced, committed and indexed.
 
         An object that is there already with the same data set is not stored again; one that differs from what has its
@@ -111,6 +113,8 @@ class Uploads:
             Finished files from `receive`; those that are stored move to their place in the volume.
         study : str, optional
             Study Instance UID that all must have.
+        label_state : LabelState
+            What segmentations among them are. What people send is final: they have looked at it.
 
         Returns
         -------
@@ -125,7 +129,7 @@ class Uploads:
             If the table cannot be written; likewise.
         """
         slices = (files[start : start + FILES_AT_ONCE] for start in range(0, len(files), FILES_AT_ONCE))
-        return [outcome for some in slices for outcome in self._store(some, study)]
+        return [outcome for some in slices for outcome in self._store(some, study, label_state)]
 
     def holds(self, stored: StoredObject) -> bool:
         """Tell whether an object was uploaded, and not indexed where it lay."""
@@ -155,8 +159,8 @@ class Uploads:
                 self._delete_file(Path(self._catalog.home.local_path(stored.path)))
             self._index.sync()
 
-    def _store(self, files: Sequence[Path], study: str | None) -> list[Outcome]:
-        arrivals = read_arrivals(files, study)
+    def _store(self, files: Sequence[Path], study: str | None, label_state: LabelState) -> list[Outcome]:
+        arrivals = read_arrivals(files, study, label_state)
         group = _Group([arrival for arrival in arrivals if arrival.outcome.failure is None])
         if group.arrivals:
             sync_to_disk(arrival.file for arrival in group.arrivals)
@@ -255,6 +259,8 @@ class Uploads:
         for name in ("local_path", "length"):  # as they were while the files were received
             del columns[name]
         columns["label_state"] = pa.array([arrival.label_state for arrival in arrivals], pa.string())
+        columns["model"] = pa.array([arrival.model.name for arrival in arrivals], pa.string())
+        columns["model_version"] = pa.array([arrival.model.version for arrival in arrivals], pa.string())
         fields = [pa.field(name, column.type) for name, column in columns.items()]
         return pa.Table.from_batches([merge_columns(tagged, columns, merge_fields(tagged.schema, fields))])
 

@@ -36,7 +36,10 @@ TABLE_SCHEMA = pa.schema(
         pa.field("parsed_by", pa.string()),
         pa.field("error", pa.string()),
         pa.field("issues", ISSUES),
-        pa.field("label_state", pa.string()),  # of segmentations: proposal (by AI) or final (saved by a person)
+        # Of segmentations: proposal (by AI) or final (saved by a person), and the model that the proposal was by.
+        pa.field("label_state", pa.string()),
+        pa.field("model", pa.string()),
+        pa.field("model_version", pa.string()),
     ]
 )
 
