@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,7 +104,7 @@ class Versions:
 
     def champion(self) -> str:
         """Return the version that is used; the bundle's own until another is chosen."""
-        return (self._history() or [self._own.name])[-1]
+        return (self._history() or (self._own.name,))[-1]
 
     def set_champion(self, name: str) -> None:
         """Use a version from now on.
@@ -126,7 +126,7 @@ class Versions:
         ModelError
             If there was none.
         """
-        *earlier, _ = self._history() or [""]
+        *earlier, _ = self._history() or ("",)
         before = earlier[-1] if earlier else self._own.name
         if before == self.champion() or not any(version.name == before for version in self.list()):
             raise ModelError(self._folder.parent.name, "has no earlier champion to go back to")
@@ -157,11 +157,11 @@ class Versions:
     def _facts(self, number: int) -> Path:
         return self._folder / f"{number}.json"
 
-    def _history(self) -> list[str]:
+    def _history(self) -> tuple[str, ...]:
         """Return all champions, the present one last."""
-        return self._champions.read_text().splitlines() if self._champions.exists() else []
+        return tuple(self._champions.read_text().splitlines()) if self._champions.exists() else ()
 
-    def _write_history(self, names: list[str]) -> None:
+    def _write_history(self, names: Iterable[str]) -> None:
         self._folder.mkdir(exist_ok=True)
         unfinished = self._folder / ".champion"
         unfinished.write_text("\n".join(names) + "\n")
