@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,27 +16,20 @@ from numpy.typing import NDArray
 from dbx.pixels.ai.extra import extra_ai
 from dbx.pixels.ai.info import ModelInfo, has_background, read_config
 from dbx.pixels.ai.versions import Version
-from dbx.pixels.errors import ArgumentError, ModelError, PixelsError, RunCancelledError
+from dbx.pixels.errors import ArgumentError, RunCancelledError
 
 with extra_ai():
     import torch
     from monai.bundle import ConfigParser
     from monai.data import MetaTensor, list_data_collate
     from monai.transforms import SpatialResample
-    from monai.utils import MetaKeys, SpaceKeys, ensure_tuple_rep, fall_back_tuple
+    from monai.utils import ensure_tuple_rep, fall_back_tuple
 
-#: Under which a checkpoint may hold the network's state beside other things.
-_STATE_KEYS = ("model", "state_dict")
-
-#: From the patient's coordinates of DICOM (to the left, to the back, to the head) to those that MONAI prefers.
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+    from dbx.pixels.ai.loading import failing, image_of, importable, in_memory, load_weights
 
 #: MONAI's engines log what ends a run; here it becomes an error that the caller tells.
 _engine_logger = logging.getLogger(f"{__name__}.engine")
 _engine_logger.setLevel(logging.CRITICAL)
-
-# MONAI tells the authors of bundles what its next versions change.
-warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.")
 
 
 class Bundle:
@@ -80,23 +71,23 @@ class Bundle:
         self._lock = Lock()
         metadata = read_config(folder, "metadata")
         self._channels_exclude_each_other = has_background(metadata)
-        config = _in_memory(read_config(folder, "inference"))
+        config = in_memory(read_config(folder, "inference"))
         config |= {
             "_meta_": metadata,
             "bundle_root": str(folder),
             "evaluator": _without_data(config["evaluator"]),
         }
-        with self._failing("cannot be loaded"):
+        with failing(self.info.name, "cannot be loaded"):
             if device is not None:
                 config["device"] = torch.device(device)
-            with _importable(folder):
+            with importable(folder):
                 parser = ConfigParser(config)
                 self._preprocessing = parser.get_parsed_content("preprocessing")
                 self._evaluator = parser.get_parsed_content("evaluator")
         self._evaluator.logger = _engine_logger
         # Mixed precision is the GPU's: elsewhere it only warns.
         self._evaluator.amp &= self._evaluator.state.device.type == "cuda"
-        _load_weights(self._evaluator.network, version.weights, info.name)
+        load_weights(self._evaluator.network, version.weights, info.name)
 
     def segment(
         self,
@@ -139,8 +130,8 @@ class Bundle:
             If the caller gave up.
         """
         prompts = _checked(params or {}, self.info)
-        with self._lock, self._failing("failed"):
-            image = _image(volume, affine)
+        with self._lock, failing(self.info.name, "failed"):
+            image = image_of(volume, affine)
             shape, grid = image.shape, image.affine
             item = self._preprocessing({"image": image, **prompts})
             with self._watched(item["image"].shape[1:], on_progress, is_cancelled):
@@ -196,74 +187,12 @@ class Bundle:
         values[known] = known
         return values[labelmap]
 
-    @contextmanager
-    def _failing(self, what: str) -> Iterator[None]:
-        """Say what a bundle raises as an error of the model: its configuration is code, and may raise anything."""
-        try:
-            yield
-        except PixelsError:
-            raise
-        except Exception as error:
-            raise ModelError(self.info.name, *_told(list(_causes(error)), what)) from error
-
-
-def _in_memory(config: Any) -> Any:
-    """Return a configuration without what reads and writes files."""
-    if isinstance(config, list):
-        return [part for item in config for part in _parts_in_memory(item)]
-    if isinstance(config, dict):
-        return {key: _in_memory(value) for key, value in config.items()}
-    return config
-
-
-def _parts_in_memory(item: Any) -> list[Any]:
-    target = str(item.get("_target_", "")).split(".")[-1] if isinstance(item, dict) else ""
-    if target == "SaveImaged" or (target == "LoadImaged" and not item.get("ensure_channel_first")):
-        return []
-    if target == "LoadImaged":
-        return [{"_target_": "EnsureChannelFirstd", "keys": item["keys"]}]
-    return [_in_memory(item)]
-
 
 def _without_data(evaluator: Mapping[str, Any]) -> dict[str, Any]:
     """Return the configuration of an evaluator that gets its data later, and only predicts."""
     measured = ("key_val_metric", "additional_metrics")
     kept = {key: value for key, value in evaluator.items() if key not in measured}
     return {**kept, "val_data_loader": [None], "val_handlers": []}
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let a bundle's configuration import the bundle's packages, and not those that another bundle has by that name."""
-    packages = {path.name for path in folder.iterdir() if path.is_dir() and any(path.glob("*.py"))}
-    for module in [name for name in sys.modules if name.split(".")[0] in packages]:
-        del sys.modules[module]
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-
-
-def _load_weights(network: torch.nn.Module, weights: Path, name: str) -> None:
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the bytes lead it to
-        problem = f"has weights that cannot be loaded as such: {weights.name} is damaged, or holds more than tensors"
-        remedy = "Save the network's state alone: torch.save(network.state_dict(), 'model.pt')."
-        raise ModelError(name, problem, remedy) from error
-    for key in _STATE_KEYS:
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        problem = f"has weights that do not fit its network: {weights.name}: {_first_lines(error)}"
-        raise ModelError(name, problem, "Use the checkpoint that was trained with this configuration.") from error
-
-
-def _first_lines(error: Exception) -> str:
-    return " ".join(" ".join(str(error).split("\n")[:2]).split())
 
 
 def _checked(params: Mapping[str, Any], info: ModelInfo) -> dict[str, Any]:
@@ -296,19 +225,6 @@ def _windows(inferer: Any, shape: tuple[int, ...]) -> int:
     return total
 
 
-def _image(volume: NDArray[np.float32], affine: NDArray[np.float64]) -> MetaTensor:
-    """Return a volume as MONAI's readers do: a copy, since transforms may overwrite it, with columns first."""
-    image = volume.transpose(2, 1, 0).copy(order="K")
-    meta = {
-        MetaKeys.AFFINE: _LPS_TO_RAS @ affine,
-        MetaKeys.ORIGINAL_AFFINE: _LPS_TO_RAS @ affine,
-        MetaKeys.SPATIAL_SHAPE: np.asarray(image.shape),
-        MetaKeys.ORIGINAL_CHANNEL_DIM: math.nan,
-        MetaKeys.SPACE: SpaceKeys.RAS,
-    }
-    return MetaTensor.ensure_torch_and_prune_meta(image, meta)
-
-
 def _on_grid(prediction: MetaTensor, shape: tuple[int, ...], affine: torch.Tensor) -> torch.Tensor:
     """Return a prediction on the grid of the volume; it is there already if the bundle inverts its transforms."""
     if prediction.shape[1:] == shape and torch.allclose(prediction.affine.to(affine), affine, atol=1e-3):
@@ -329,20 +245,3 @@ def _labelmap(prediction: torch.Tensor, channels_exclude_each_other: bool) -> ND
     for number in sorted(range(len(masks)), key=lambda number: -masks[number].sum()):
         labelmap[masks[number]] = number + 1
     return labelmap
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _told(causes: list[BaseException], what: str) -> tuple[str, str]:
-    """Return the problem and the remedy of what a bundle raised."""
-    for cause in causes:
-        if isinstance(cause, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(cause):
-            return f"{what}: out of memory", "Close other programs, make the windows smaller, or choose another device."
-        if isinstance(cause, ModuleNotFoundError):
-            return f"{what}: it needs {cause.name}, which is not installed", f"pip install {cause.name}"
-    root = causes[-1]
-    return f"{what}: {type(root).__name__}: {' '.join(str(root).split())}", "Its configuration says more."
