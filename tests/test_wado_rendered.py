@@ -75,6 +75,16 @@ def test_a_viewport_may_show_a_region(served: Served) -> None:
     np.testing.assert_allclose(region.astype(int), whole[5:25, 10:40], atol=1)
     rest = picture(served.get("CT_small", "/rendered?viewport=28,8,100,120,,", "image/png"))
     np.testing.assert_allclose(rest.astype(int), whole[120:, 100:], atol=1)
+    rest = picture(served.get("CT_small", "/rendered?viewport=28,128,100", "image/png"))
+    np.testing.assert_allclose(rest.astype(int), whole[:, 100:], atol=1)
+
+
+def test_a_negative_width_or_height_flips(served: Served) -> None:
+    whole = picture(served.get("CT_small", "/rendered", "image/png"))
+    mirrored = picture(served.get("CT_small", "/rendered?viewport=30,20,10,5,-30,20", "image/png"))
+    np.testing.assert_allclose(mirrored.astype(int), whole[5:25, 39:9:-1], atol=1)
+    upside_down = picture(served.get("CT_small", "/rendered?viewport=128,128,,,,-128", "image/png"))
+    np.testing.assert_allclose(upside_down.astype(int), whole[::-1], atol=1)
 
 
 def test_lower_quality_is_smaller(served: Served) -> None:
@@ -128,8 +138,10 @@ def test_frames_have_thumbnails(served: Served) -> None:
         "viewport=0,0",
         "viewport=99999,9",
         "viewport=a,b",
-        "viewport=9,9,1",
+        "viewport=8192,4096",
         "viewport=9,9,-1,0,1,1",
+        "viewport=9,9,0,0,0,1",
+        "viewport=9,9,0,0,1,1,1",
         "window=1",
         "window=40,0,linear",
         "window=40,400,cubic",
@@ -137,6 +149,7 @@ def test_frames_have_thumbnails(served: Served) -> None:
         "quality=0",
         "quality=101",
         "quality=best",
+        f"quality={'9' * 5000}",
     ],
 )
 def test_malformed_parameters_are_400(served: Served, query: str) -> None:
@@ -145,12 +158,25 @@ def test_malformed_parameters_are_400(served: Served, query: str) -> None:
     assert query.partition("=")[0] in response.json()["error"]
 
 
+def test_a_region_outside_of_the_image_is_400(served: Served) -> None:
+    response = served.get("CT_small", "/rendered?viewport=9,9,500,0,1,1")
+    assert response.status_code == 400
+    assert "128 columns" in response.json()["error"]
+
+
+@pytest.mark.parametrize("accept", ["image/jpeg", 'multipart/related; type="image/png"'])
+def test_what_has_no_effect_is_told(served: Served, accept: str) -> None:
+    response = served.get("CT_small", "/rendered?annotation=patient&iccprofile=no", accept)
+    assert response.status_code == 200
+    assert response.headers["warning"] == f'299 {served.server.dicomweb} "annotation has no effect"'
+    assert "warning" not in served.get("CT_small", "/rendered", accept).headers
+
+
 def test_pictures_of_what_has_none(served: Served) -> None:
     assert served.get("reportsi", "/rendered").status_code == 406
     assert served.get("reportsi", "/thumbnail").status_code == 406
     assert served.get("CT_small", "/frames/2/rendered").status_code == 404
     assert served.get("CT_small", "/rendered", "text/html").status_code == 406
-    assert served.get("CT_small", "/rendered?viewport=9,9,500,0,1,1").status_code == 406
     assert httpx.get(f"{served.server.dicomweb}/studies/1.2.3/thumbnail").status_code == 404
 
 

@@ -61,6 +61,7 @@ def test_pictures_are_as_they_are_asked_for(served: Served) -> None:
     whole = picture(get(served, "CT_small", **png))
     assert picture(get(served, "CT_small", rows="64", **png)).shape == (64, 64)
     assert picture(get(served, "CT_small", rows="256", columns="32", **png)).shape == (32, 32)
+    assert picture(get(served, "CT_small", rows="4097", **png)).shape == (4095, 4095)
     part = picture(get(served, "CT_small", region="0.5,0,1,0.25", **png))
     np.testing.assert_allclose(part.astype(int), whole[:32, 64:], atol=1)
     window = picture(get(served, "CT_small", windowCenter="40", windowWidth="400", **png))
@@ -81,8 +82,10 @@ def test_a_frame_of_several(served: Served) -> None:
         ({"objectUID": "1.2.3"}, 404),
         ({"contentType": "text/html"}, 406),
         ({"frameNumber": "2"}, 400),
+        ({"frameNumber": "9" * 5000}, 400),
         ({"windowCenter": "40"}, 400),
         ({"rows": "many"}, 400),
+        ({"rows": "4097", "columns": "4097"}, 400),
         ({"region": "1,1,0,0"}, 400),
         ({"imageQuality": "200"}, 400),
     ],

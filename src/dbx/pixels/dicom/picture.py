@@ -17,7 +17,7 @@ from dbx.pixels.dicom.codecs import Size
 from dbx.pixels.dicom.image import ImagePixel
 from dbx.pixels.dicom.pixels import NATIVE, decode
 from dbx.pixels.dicom.sources import Source
-from dbx.pixels.errors import PixelDataError, PixelsError, StorageError
+from dbx.pixels.errors import ArgumentError, PixelDataError, PixelsError, StorageError
 
 #: The types of stored values that the native core shrinks; others become floating point before.
 _VALUE_TYPES = {name: getattr(_core.ValueType, name) for name in ("u1", "u2", "i2", "f4")}
@@ -57,6 +57,8 @@ class View:
         Whether smaller pictures are enlarged to fill the box.
     region : Region or None
         What is shown of the image; all by default.
+    flipped : tuple of bool
+        Whether left and right, and top and bottom, change places.
     window : display.RequestedWindow or None
         Takes the place of the image's own window. Colours have none.
     """
@@ -65,6 +67,7 @@ class View:
     box: Size | None = None
     enlarged: bool = False
     region: Region | None = None
+    flipped: tuple[bool, bool] = (False, False)
     window: display.RequestedWindow | None = None
 
 
@@ -88,7 +91,9 @@ def render(source: Source, row: Mapping[str, Any], view: View) -> NDArray[np.uin
     Raises
     ------
     PixelDataError
-        If the object has no pixel data or no such frame, they cannot be decoded, or the region lies outside.
+        If the object has no pixel data or no such frame, or they cannot be decoded.
+    ArgumentError
+        If the region lies outside of the image.
     StorageError
         If the object cannot be read.
     """
@@ -114,8 +119,8 @@ def _picture(source: Source, row: Mapping[str, Any], view: View) -> NDArray[np.u
     size = _fitted(full_size, view.box)
     values = _eight_bits(source, image, frame, row, header, view.region, size)
     if view.enlarged and view.box:
-        return _enlarged(values, view.box)
-    return values
+        values = _enlarged(values, view.box)
+    return _flipped(values, *view.flipped)
 
 
 def _eight_bits(
@@ -160,10 +165,12 @@ def _cut(samples: NDArray, region: Region | None) -> NDArray:
 def _full_size(image: ImagePixel, region: Region | None, pixel_height: float) -> tuple[float, float]:
     width, height = image.columns, image.rows
     if region is not None:
-        width = min(region.left + region.width, width) - region.left
-        height = min(region.top + region.height, height) - region.top
+        width = min(region.left + region.width, image.columns) - region.left
+        height = min(region.top + region.height, image.rows) - region.top
         if width <= 0 or height <= 0 or region.left < 0 or region.top < 0:
-            raise PixelDataError("", "the region lies outside of the image")
+            raise ArgumentError(
+                "region", "lies outside of the image", f"It has {image.columns} columns and {image.rows} rows."
+            )
     return width * max(1, 1 / pixel_height), height * max(1, pixel_height)
 
 
@@ -180,6 +187,11 @@ def _enlarged(values: NDArray[np.uint8], box: Size) -> NDArray[np.uint8]:
         return values
     size = round(width * factor), round(height * factor)
     return np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR))
+
+
+def _flipped(values: NDArray[np.uint8], horizontally: bool, vertically: bool) -> NDArray[np.uint8]:
+    rows, columns = (slice(None, None, -1 if flipped else 1) for flipped in (vertically, horizontally))
+    return np.ascontiguousarray(values[rows, columns])
 
 
 def _is_plain_grey(image: ImagePixel) -> bool:

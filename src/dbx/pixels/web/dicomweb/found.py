@@ -7,6 +7,7 @@ from starlette.requests import Request
 from dbx.pixels.dicom.image import ImagePixel
 from dbx.pixels.errors import PixelDataError
 from dbx.pixels.index import Instance
+from dbx.pixels.web.dicomweb.numbers import whole_number
 from dbx.pixels.web.errors import HttpError
 
 
@@ -68,10 +69,9 @@ def frames(request: Request, image: ImagePixel) -> list[int]:
     HttpError
         400, if they are no list of numbers from 1; 404, if the image has not so many.
     """
-    texts = request.path_params["frames"].split(",")
-    if not all(text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0 for text in texts):
+    numbers = [(whole_number(text) or 0) - 1 for text in request.path_params["frames"].split(",")]
+    if min(numbers) < 0:
         raise HttpError(400, "frames are numbers from 1, separated by commas")
-    numbers = [int(text) - 1 for text in texts]
     if max(numbers) >= image.frames:
         raise HttpError(404, f"the instance has no more than {image.frames} frames")
     return numbers

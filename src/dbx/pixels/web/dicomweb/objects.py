@@ -18,6 +18,7 @@ from dbx.pixels.web.dicomweb.media import DICOM, MediaType, Part, multipart_rela
 from dbx.pixels.web.dicomweb.syntaxes import object_syntax, object_syntaxes
 from dbx.pixels.web.dicomweb.transcoding import PIECE, explicit_little_endian
 from dbx.pixels.web.dicomweb.urls import service_root
+from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.vanished import Vanished
 
@@ -56,7 +57,7 @@ def retrieve_objects(request: Request) -> Response:
     if len(sent) < len(instances):
         response.status_code = 206
         missing = len(instances) - len(sent)
-        response.headers["Warning"] = f'299 {service_root(request)} "{missing} of {len(instances)} are left out"'
+        response.headers.update(warning_header(request, [f"{missing} of {len(instances)} are left out"]))
     return response
 
 

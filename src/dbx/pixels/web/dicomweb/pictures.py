@@ -26,9 +26,11 @@ from dbx.pixels.web.dicomweb.rendered import (
     display_row,
     encoded,
     frame_time,
+    ignored,
     requested_quality,
     requested_view,
 )
+from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.server import Server
 
@@ -59,9 +61,11 @@ def retrieve_rendered(request: Request) -> Response:
     view, quality = requested_view(request.query_params), requested_quality(request.query_params.get("quality"))
     if media_type.multipart:
         parts = _parts(request, images, view, media_type.name, quality)
-        return multipart_related(chain([next(parts)], parts), media_type.name)
+        response = multipart_related(chain([next(parts)], parts), media_type.name)
+        response.headers.update(_warning(request))
+        return response
     if media_type.name == GIF and "instance" in request.path_params and count > 1:
-        return Response(_animation(request, images, view), media_type=GIF)
+        return Response(_animation(request, images, view), headers=_warning(request), media_type=GIF)
     return picture_response(request, *_middle(images), view, media_type.name, quality)
 
 
@@ -88,7 +92,11 @@ def picture_response(request: Request, instance: Instance, frame: int, view: Vie
         406, if the frame cannot be displayed; 410, if its object is not there.
     """
     (picture,) = _pictures(request, [_Frames(instance, [frame])], view)
-    return Response(encoded(picture, name, quality), media_type=name)
+    return Response(encoded(picture, name, quality), headers=_warning(request), media_type=name)
+
+
+def _warning(request: Request) -> dict[str, str]:
+    return warning_header(request, ignored(request.query_params))
 
 
 def _images(request: Request) -> list[_Frames]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import imagecodecs
@@ -20,12 +21,15 @@ from dbx.pixels.dicom.display import RequestedWindow
 from dbx.pixels.dicom.image import DISPLAY_COLUMNS
 from dbx.pixels.dicom.picture import Region, View
 from dbx.pixels.index import Instance
+from dbx.pixels.web.dicomweb.numbers import whole_number
 from dbx.pixels.web.errors import HttpError
 
 JPEG, PNG, GIF = "image/jpeg", "image/png", "image/gif"
 
 #: The longest edge that a picture may be enlarged to.
 LONGEST_EDGE = 8192
+#: The most pixels that it may be enlarged to: each request takes memory for them.
+MOST_PIXELS = 1 << 24
 #: Pixels of all frames of a moving picture, which is made in memory.
 _LARGEST_ANIMATION = 1 << 27
 _USUAL_QUALITY = 90
@@ -83,32 +87,36 @@ def requested_view(query: QueryParams, usual_box: Size | None = None) -> View:
     window = _window(query["window"]) if "window" in query else None
     if "viewport" not in query:
         return View(box=usual_box, window=window)
-    numbers = [_whole_number("viewport", text) for text in query["viewport"].split(",")]
-    if len(numbers) not in (2, 6):
-        raise HttpError(400, "viewport has two or six numbers: vw,vh,sx,sy,sw,sh")
-    width, height = numbers[:2]
-    if not width or not height or max(width, height) > LONGEST_EDGE:
+    numbers = [_pixels(text) for text in query["viewport"].split(",")]
+    if not 2 <= len(numbers) <= 6:
+        raise HttpError(400, "viewport has two to six numbers: vw,vh,sx,sy,sw,sh")
+    width, height, *part = numbers + [None] * (6 - len(numbers))
+    if width is None or height is None or not (0 < width <= LONGEST_EDGE and 0 < height <= LONGEST_EDGE):
         raise HttpError(400, f"viewport has a width and a height from 1 to {LONGEST_EDGE}")
-    return View(box=(width, height), enlarged=True, region=_region(numbers[2:]), window=window)
+    if width * height > MOST_PIXELS:
+        raise HttpError(400, f"viewport has {MOST_PIXELS} pixels at most")
+    return replace(_part(part), box=(width, height), enlarged=True, window=window)
 
 
-def _region(numbers: list[int | None]) -> Region | None:
-    if not any(numbers):
-        return None
+def _part(numbers: list[int | None]) -> View:
+    """Say what is shown of an image; a negative width or height flips that."""
+    if numbers == [None] * 4:
+        return View()
     left, top, width, height = numbers
+    if (left or 0) < 0 or (top or 0) < 0 or 0 in (width, height):
+        raise HttpError(400, "viewport has a region that begins left of the image or above it, or has no pixels")
     far = 1 << 31  # as far as the image goes
-    return Region(left or 0, top or 0, width or far, height or far)
+    region = Region(left or 0, top or 0, abs(width or far), abs(height or far))
+    return View(region=region, flipped=((width or 0) < 0, (height or 0) < 0))
 
 
-def _whole_number(name: str, text: str) -> int | None:
+def _pixels(text: str) -> int | None:
+    """Read a number of pixels, whole or not; None if it is left out."""
     if not text.strip():
         return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number < 1 << 31:
-        raise HttpError(400, f"{name} has an invalid number: {text!r}")
+    number = _number(text)
+    if number is None or abs(number) >= 1 << 31:
+        raise HttpError(400, f"viewport has an invalid number: {text[:80]!r}")
     return int(number)
 
 
@@ -142,9 +150,15 @@ def requested_quality(text: str | None) -> int:
     """
     if not text:
         return _USUAL_QUALITY
-    if not text.isdecimal() or not 1 <= int(text) <= 100:
+    quality = whole_number(text)
+    if quality is None or not 1 <= quality <= 100:
         raise HttpError(400, "quality is a number from 1 to 100")
-    return int(text)
+    return quality
+
+
+def ignored(query: QueryParams) -> list[str]:
+    """Say which of the parameters of PS3.18 8.3.5.1 and 9.1.2 have no effect."""
+    return [f"{name} has no effect" for name in ("annotation", "iccprofile") if query.get(name, "no") != "no"]
 
 
 def encoded(picture: NDArray[np.uint8], media_type: str, quality: int) -> bytes:

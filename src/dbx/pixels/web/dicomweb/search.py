@@ -12,10 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dbx.pixels.index import BULK_ROOT, Found, Key, Level, Search
+from dbx.pixels.index import BULK_ROOT, Key, Level, Search
 from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_related, negotiate
 from dbx.pixels.web.dicomweb.native_xml import native_xml
 from dbx.pixels.web.dicomweb.urls import service_root
+from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
 
 #: Query parameters that are no matching keys.
@@ -30,7 +31,7 @@ async def _search(request: Request, level: Level) -> Response:
     search = parse_search(request, level)
     found = await run_in_threadpool(server.index.search, search, server.principal(request))
     root = service_root(request)
-    headers = {"Warning": _warning(root, found)} if found.warnings else {}
+    headers = warning_header(request, found.warnings)
     if not found.texts:
         return Response(status_code=204, headers=headers)
     if media_type.multipart:
@@ -121,9 +122,3 @@ def _count(parameters: Any, name: str) -> int | None:
 
 def _resolved(text: bytes, root: str) -> bytes:
     return text.replace(BULK_ROOT, root.encode())
-
-
-def _warning(root: str, found: Found) -> str:
-    """Write a Warning header (PS3.18 8.3.4.4, 10.6.3.2)."""
-    texts = "; ".join(found.warnings).encode("ascii", "replace").decode().replace('"', "'")
-    return f'299 {root} "{texts}"'

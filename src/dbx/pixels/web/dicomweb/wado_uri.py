@@ -14,11 +14,13 @@ from dbx.pixels.dicom.picture import Region, View
 from dbx.pixels.index import Instance
 from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.media import DICOM, MediaType, negotiate
+from dbx.pixels.web.dicomweb.numbers import whole_number
 from dbx.pixels.web.dicomweb.objects import object_response
 from dbx.pixels.web.dicomweb.pictures import picture_response
 from dbx.pixels.web.dicomweb.rendered import (
     JPEG,
     LONGEST_EDGE,
+    MOST_PIXELS,
     PNG,
     requested_quality,
     requested_view,
@@ -83,22 +85,28 @@ def _frame(query: QueryParams, frames: int) -> int:
     text = query.get("frameNumber")
     if text is None:
         return frames // 2
-    if not text.isdecimal() or not 1 <= int(text) <= frames:
+    number = whole_number(text)
+    if number is None or not 1 <= number <= frames:
         raise HttpError(400, f"frameNumber is a number from 1 to {frames}")
-    return int(text) - 1
+    return number - 1
 
 
 def _view(query: QueryParams, image: ImagePixel) -> View:
     """Read how a picture is wanted (PS3.18 9.1.2.3)."""
     view = View()
     if "rows" in query or "columns" in query:
-        sides = query.get("columns") or str(LONGEST_EDGE), query.get("rows") or str(LONGEST_EDGE)
-        view = requested_view(QueryParams({"viewport": ",".join(sides)}))
+        columns, rows = query.get("columns", ""), query.get("rows", "")
+        view = requested_view(QueryParams({"viewport": f"{columns or _longest(rows)},{rows or _longest(columns)}"}))
     if "windowCenter" in query or "windowWidth" in query:
         view = replace(view, window=requested_window(query.get("windowCenter", ""), query.get("windowWidth", "")))
     if "region" in query:
         view = replace(view, region=_region(query["region"], image))
     return view
+
+
+def _longest(side: str) -> int:
+    """Return what the other side of a picture may have."""
+    return min(LONGEST_EDGE, MOST_PIXELS // (whole_number(side) or 1))
 
 
 def _region(text: str, image: ImagePixel) -> Region:
