@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian
 
 from dbx.pixels import Catalog
 from headers import dicom, element, padded
@@ -128,6 +129,13 @@ def test_requests_that_are_none_are_told_so(refusing: RunningServer, headers: di
     response = httpx.post(f"{refusing.dicomweb}/studies", content=multipart(CONTENT), headers=headers)
     assert response.status_code == status
     assert response.json()["error"]
+    assert nothing_is_left(refusing)
+
+
+def test_a_transfer_syntax_is_a_uid(refusing: RunningServer) -> None:
+    response = store(refusing, smallest().replace(ExplicitVRLittleEndian.encode(), b"1.2.840\r\nX-Head: yy"))
+    assert response.status_code == 409
+    assert [reason for _, reason in failures(response)] == [INVALID]
     assert nothing_is_left(refusing)
 
 

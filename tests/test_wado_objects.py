@@ -62,6 +62,23 @@ def test_other_transfer_syntaxes_are_406(served: Served) -> None:
     assert served.get("CT_small", "", "application/dicom", "series").status_code == 406
 
 
+@pytest.mark.parametrize("accept", [AS_STORED, "application/dicom; transfer-syntax=*"])
+def test_a_transfer_syntax_that_is_none_gets_into_no_header(
+    empty_server: RunningServer, tmp_path: Path, accept: str
+) -> None:
+    path = copy_with_uids(tmp_path / "a.dcm", TEST_FILES / "CT_small.dcm")
+    image = pydicom.dcmread(path)
+    path.write_bytes(path.read_bytes().replace(ExplicitVRLittleEndian.encode(), b"1.2.840\r\nX-Head: yy"))
+    empty_server.ingest(path)
+    series = f"{empty_server.dicomweb}/studies/{image.StudyInstanceUID}/series/{image.SeriesInstanceUID}"
+    until(lambda: httpx.get(f"{series}/metadata").status_code == 200)
+    response = httpx.get(f"{series}/instances/{image.SOPInstanceUID}", headers={"Accept": accept})
+    assert response.status_code == 200
+    assert b"X-Head" not in response.content
+    assert f"transfer-syntax={ExplicitVRLittleEndian}".encode() in response.content + str(response.headers).encode()
+    assert image.PixelData in response.content
+
+
 def test_dicomweb_client_retrieves_instances_series_and_studies(served: Served) -> None:
     client = DICOMwebClient(served.server.dicomweb)
     image = served.dataset("slice1")

@@ -34,6 +34,7 @@ OCTETS = "application/octet-stream"
         ("1.2.3.4", [ExplicitVRLittleEndian], None),
         ("1.2.3.4", ["*"], "1.2.3.4"),
         (None, ["*"], ExplicitVRLittleEndian),
+        ("1.2\r\nX: y", ["*"], ExplicitVRLittleEndian),
     ],
 )
 def test_objects_are_sent_in_the_first_syntax_that_is_possible(

@@ -152,7 +152,7 @@ def _outcome(file: Path, row: dict[str, str | None], study: str | None) -> Outco
     is_dicom = row["error"] is None and row["file_type"] == DICOM_TYPE and row["TransferSyntaxUID"] is not None
     if not is_dicom or not _has_preamble(file):
         outcome.failure = Failure.NOT_UNDERSTOOD
-    elif not all(is_uid(row[name]) for name in _UIDS):
+    elif not all(is_uid(row[name]) for name in ("TransferSyntaxUID", *_UIDS)):
         outcome.failure = Failure.INVALID
     elif study is not None and outcome.StudyInstanceUID != study:
         outcome.failure = Failure.OTHER_STUDY

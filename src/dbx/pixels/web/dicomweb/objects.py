@@ -15,7 +15,7 @@ from dbx.pixels.index.urls import resource_url
 from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import is_there, opened
 from dbx.pixels.web.dicomweb.media import DICOM, MediaType, Part, multipart_related
-from dbx.pixels.web.dicomweb.syntaxes import object_syntax, object_syntaxes
+from dbx.pixels.web.dicomweb.syntaxes import AS_STORED, object_syntax, object_syntaxes
 from dbx.pixels.web.dicomweb.transcoding import PIECE, explicit_little_endian
 from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.dicomweb.warning import warning_header
@@ -98,7 +98,7 @@ def _whatever_can_be_sent(instance: Instance, syntax: str, vanished: Vanished) -
         return syntax, object_pieces(instance, syntax, vanished)
     except HttpError as error:
         stored = instance.TransferSyntaxUID
-        if error.status_code != 406 or not stored:
+        if error.status_code != 406 or stored is None or object_syntax(stored, [AS_STORED]) != stored:
             raise
         return stored, object_pieces(instance, stored, vanished)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pydicom.uid import ExplicitVRLittleEndian
 from starlette.requests import Request
 
+from dbx.pixels.catalog.arrivals import is_uid
 from dbx.pixels.web.dicomweb.frames import can_be_decoded, media_type_of, syntax_as_stored
 from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, accept_texts, accepted, negotiate, ranges_of
 from dbx.pixels.web.errors import HttpError
@@ -59,8 +60,10 @@ def object_syntaxes(request: Request, offered: Sequence[MediaType]) -> tuple[Med
 def object_syntax(stored: str | None, wanted: Iterable[str]) -> str | None:
     """Return the first wanted transfer syntax that an object can be sent in, None if there is none.
 
-    Objects without file meta information have no transfer syntax; they are sent as files that have one.
+    Objects without file meta information have no transfer syntax, nor have those whose UID is none, which no header can
+    hold; they are sent as files that have one.
     """
+    stored = stored if is_uid(stored) else None
     for syntax in wanted:
         if stored and syntax in (AS_STORED, stored):
             return stored
@@ -93,6 +96,7 @@ def frame_representation(request: Request, stored: str | None, *, single: bool) 
 
 @lru_cache(maxsize=1024)  # a client says the same for all frames of a series
 def _frame_representation(texts: tuple[str, ...], stored: str, *, single: bool) -> Representation:
+    stored = stored if is_uid(stored) else ""
     as_stored = syntax_as_stored(stored)
     by_type = {OCTET_STREAM: _octet_stream_syntaxes(stored, as_stored)}
     if as_stored and (image_type := media_type_of(as_stored)) != OCTET_STREAM:
