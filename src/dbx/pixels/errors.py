@@ -74,6 +74,10 @@ class UnsafeStoreError(TableError):
     """An object store that ignores conditional puts, on which concurrent commits would be lost."""
 
 
+class IndexUnavailableError(TableError):
+    """A serving index whose database cannot be reached or read, or that is being made anew."""
+
+
 class QueryError(PixelsError, ValueError):
     """An SQL query that is refused or fails."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Mapping
 from functools import lru_cache
@@ -26,7 +27,9 @@ class Glance:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._url = f"file:{quote(str(path))}?mode=rw"  # which makes no file
+        self._file: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._lock = Lock()
 
@@ -35,13 +38,9 @@ class Glance:
         if not self._lock.acquire(blocking=False):
             return []
         try:
-            if self._connection is None:
-                self._connection = sqlite3.connect(
-                    self._url, uri=True, timeout=0, isolation_level=None, check_same_thread=False
-                )
             text, constants = _statement(query)
-            return self._connection.execute(text, {**constants, **parameters}).fetchall()
-        except sqlite3.OperationalError:
+            return self._connected().execute(text, {**constants, **parameters}).fetchall()
+        except sqlite3.Error:
             return []
         finally:
             self._lock.release()
@@ -49,9 +48,30 @@ class Glance:
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            if self._connection:
-                self._connection.close()
-                self._connection = None
+            self._disconnect()
+
+    def _connected(self) -> sqlite3.Connection:
+        file = file_number(self._path)
+        if self._connection is None or file != self._file:
+            self._disconnect()
+            self._file = file
+            self._connection = sqlite3.connect(
+                self._url, uri=True, timeout=0, isolation_level=None, check_same_thread=False
+            )
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+
+def file_number(path: Path) -> int | None:
+    """Return what tells a file from another one that takes its place; None without one."""
+    try:
+        return os.stat(path).st_ino  # noqa: PTH116 - for every frame
+    except OSError:
+        return None
 
 
 @lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from dbx.pixels.catalog import Catalog
+from dbx.pixels.errors import IndexUnavailableError
 from dbx.pixels.index import reading
 from dbx.pixels.index.following import build, follow, shown
 from dbx.pixels.index.model import Found, Instance, Level, PackedSeries, Search
@@ -75,14 +76,15 @@ class ServingIndex:
 
         Raises
         ------
+        IndexUnavailableError
+            If its database cannot be used.
         TableError
             If the table cannot be read.
         """
         with self._lock:
             newest = self._newest()
-            with self._store.reading() as connection:
-                if shown(connection) == newest:
-                    return newest.version
+            if self._shown() == newest:
+                return newest.version
             with self._store.writing() as connection, self._source() as source:
                 return self._follow(connection, source)
 
@@ -178,7 +180,7 @@ class ServingIndex:
                 make_scope(self._store, connection, source, predicate)
 
     def _follow(self, connection: sa.Connection, source: Source | None) -> int:
-        known = shown(connection)
+        known = self._shown()
         newest = source.shown if source else NO_TABLE
         if known != newest:
             if source is None or known is None or known.table != newest.table or known.version > newest.version:
@@ -186,6 +188,16 @@ class ServingIndex:
             else:
                 follow(self._store, connection, source)
         return newest.version
+
+    def _shown(self) -> Shown | None:
+        """Return what the index shows; None if it has to be made anew."""
+        try:
+            with self._store.reading() as connection:
+                return shown(connection)
+        except IndexUnavailableError:
+            if self._store.has_tables():
+                raise
+            return None  # somebody has deleted it
 
     @contextmanager
     def _source(self) -> Iterator[Source | None]:

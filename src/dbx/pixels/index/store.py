@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema, DropTable
 
-from dbx.pixels.errors import ArgumentError, TableError
+from dbx.pixels.errors import ArgumentError, IndexUnavailableError
 from dbx.pixels.index import schema
-from dbx.pixels.index.glance import Glance
+from dbx.pixels.index.glance import Glance, file_number
 
 #: Seconds that a writer waits for another one: it may be rebuilding.
 _PATIENCE = 900
@@ -22,7 +22,7 @@ _BATCH_ROWS = 5000
 
 
 class Store(Protocol):
-    """A database with the tables of one index."""
+    """A database with the tables of one index. What goes wrong with it is an `IndexUnavailableError`."""
 
     def reading(self) -> Any:
         """Open a connection that sees one state of the index as long as it is open."""
@@ -62,7 +62,7 @@ def open_store(location: str, folder: Path, url: str | None) -> Store:
     folder : pathlib.Path
         Where SQLite files lie.
     url : str, optional
-        ``postgresql://user@host/database``, or ``sqlite:///file``.
+        ``postgresql://user@host/database``.
 
     Raises
     ------
@@ -73,29 +73,35 @@ def open_store(location: str, folder: Path, url: str | None) -> Store:
     if url is None:
         return SqliteStore(folder / f"{location.rstrip('/').rpartition('/')[2]}-{digest}.sqlite")
     kind, _, rest = url.partition("://")
-    if kind == "sqlite" and rest.startswith("/"):
-        return SqliteStore(Path(rest[1:]))
     if kind in ("postgresql", "postgres"):
         return PostgresStore(f"postgresql+psycopg://{rest}", f"pixels_{digest}")
     raise ArgumentError(kind, "is no database for an index", "Write postgresql://user@host/database.")
 
 
 class SqliteStore:
-    """An index in a file; readers see the last commit while somebody writes (WAL)."""
+    """An index in a file; readers see the last commit while somebody writes (WAL).
+
+    A file that was deleted or replaced is read no longer.
+    """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._engine = sa.create_engine(
-            f"sqlite:///{path}", connect_args={"timeout": _PATIENCE}, pool_size=16, max_overflow=64
+            f"sqlite:///{path}",
+            connect_args={"timeout": _PATIENCE},
+            pool_size=16,
+            max_overflow=64,
+            hide_parameters=True,
         )
         sa.event.listen(self._engine, "connect", _configure)
+        sa.event.listen(self._engine, "connect", self._note_file)
+        sa.event.listen(self._engine, "checkout", self._check_file)
         sa.event.listen(self._engine, "begin", _begin)
         self._glance = Glance(path)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        with self._engine.connect() as connection, connection.begin():
+        with self._telling(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     def at_once(self, query: sa.Select, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -103,7 +109,7 @@ class SqliteStore:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        with self._engine.connect() as connection:
+        with self._telling(), self._engine.connect() as connection:
             connection = connection.execution_options(writes=True)
             with connection.begin():
                 yield connection
@@ -133,20 +139,38 @@ class SqliteStore:
             connection.exec_driver_sql(statement, rows[start : start + _BATCH_ROWS])
 
     def has_tables(self) -> bool:
-        try:
-            with self.reading() as connection:
-                return sa.inspect(connection).has_table(schema.state.name)
-        except sa.exc.OperationalError as error:
-            raise _cannot_open(str(self.path), error, "Check the folder and its permissions.") from error
-        except sa.exc.DatabaseError:  # damaged, or no database at all
-            self._engine.dispose()
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-            return False
+        with self._telling():
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self._engine.connect() as connection:
+                    return sa.inspect(connection).has_table(schema.state.name)
+            except sa.exc.OperationalError:
+                raise
+            except sa.exc.DatabaseError:  # damaged, or no database at all
+                self._engine.dispose()
+                for suffix in ("", "-wal", "-shm"):
+                    Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+                return False
+            except OSError as error:
+                raise IndexUnavailableError(
+                    str(self.path),
+                    f"the index cannot be made: {error.strerror}",
+                    "Check the folder and its permissions.",
+                ) from error
 
     def close(self) -> None:
         self._glance.close()
         self._engine.dispose()
+
+    def _note_file(self, _connection: Any, record: Any) -> None:
+        record.info["file"] = file_number(self.path)
+
+    def _check_file(self, _connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info["file"] is None or record.info["file"] != file_number(self.path):
+            raise sa.exc.DisconnectionError  # the pool opens another one
+
+    def _telling(self) -> AbstractContextManager[None]:
+        return _as_unavailable(str(self.path), "Check the folder and its permissions.")
 
 
 def _quoted(names: Iterable[str]) -> str:
@@ -175,11 +199,11 @@ class PostgresStore:
 
     def __init__(self, url: str, name: str) -> None:
         self._name = name
-        self._engine = sa.create_engine(url, pool_size=16, max_overflow=64, pool_pre_ping=True)
+        self._engine = sa.create_engine(url, pool_size=16, max_overflow=64, pool_pre_ping=True, hide_parameters=True)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        with self._engine.connect() as connection:
+        with self._telling(), self._engine.connect() as connection:
             connection = connection.execution_options(
                 isolation_level="REPEATABLE READ", schema_translate_map={None: self._name}
             )
@@ -191,7 +215,7 @@ class PostgresStore:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        with self._engine.connect() as connection:
+        with self._telling(), self._engine.connect() as connection:
             connection = connection.execution_options(schema_translate_map={None: self._name})
             with connection.begin():
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(self._name))))
@@ -231,19 +255,31 @@ class PostgresStore:
                 copy.write_row([_without_nul(value) for value in row])
 
     def has_tables(self) -> bool:
-        try:
-            with self.reading() as connection:
-                return sa.inspect(connection).has_table(schema.state.name, schema=self._name)
-        except sa.exc.OperationalError as error:
-            place = self._engine.url.render_as_string(hide_password=True).replace("+psycopg", "")
-            raise _cannot_open(place, error, "Check the address, and that the server is running.") from error
+        with self.reading() as connection:
+            return sa.inspect(connection).has_table(schema.state.name, schema=self._name)
 
     def close(self) -> None:
         self._engine.dispose()
 
+    def _telling(self) -> AbstractContextManager[None]:
+        place = self._engine.url.render_as_string(hide_password=True).replace("+psycopg", "")
+        return _as_unavailable(place, "Check the address, and that the server is running.")
 
-def _cannot_open(place: str, error: sa.exc.OperationalError, remedy: str) -> TableError:
-    return TableError(place, f"the index cannot be opened: {str(error.orig).strip().splitlines()[0]}", remedy)
+
+@contextmanager
+def _as_unavailable(place: str, remedy: str) -> Iterator[None]:
+    """Tell what a database says of itself. What it says of statements may quote the values in them, and is left out."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+    except sa.exc.DBAPIError as error:
+        reason = type(error.orig).__name__
+    except sa.exc.SQLAlchemyError as error:
+        reason = type(error).__name__
+    else:
+        return
+    raise IndexUnavailableError(place, f"the index cannot be used: {reason}", remedy) from None
 
 
 def _without_nul(value: Any) -> Any:
