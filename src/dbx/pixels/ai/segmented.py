@@ -38,8 +38,13 @@ class Segmented:
     seconds: float
 
     @cached_property
+    def voxels(self) -> NDArray[np.int64]:
+        """How often each value of a byte is in the labelmap."""
+        # numpy counts 64-bit integers: a slice at a time they do not take memory.
+        return np.sum([np.bincount(plane.reshape(-1), minlength=256) for plane in self.labelmap], axis=0)
+
+    @cached_property
     def volumes_ml(self) -> dict[str, float]:
         """The volume of each label in millilitres; 0 of what was not found."""
-        voxels = np.bincount(self.labelmap.reshape(-1), minlength=256)
         millilitres = abs(np.linalg.det(self.series.affine[:3, :3])) / 1000
-        return {name: float(voxels[value] * millilitres) for name, value in self.labels.items()}
+        return {name: float(self.voxels[value] * millilitres) for name, value in self.labels.items()}
