@@ -85,6 +85,7 @@ class Bundle:
                 self._preprocessing = parser.get_parsed_content("preprocessing")
                 self._evaluator = parser.get_parsed_content("evaluator")
         self._evaluator.logger = _engine_logger
+        self._evaluator.interrupt_resume_enabled = False  # a run that failed is not resumed: the next one is another
         # Mixed precision is the GPU's: elsewhere it only warns.
         self._evaluator.amp &= self._evaluator.state.device.type == "cuda"
         load_weights(self._evaluator.network, version.weights, info.name)

@@ -21,6 +21,17 @@ with extra_ai():
     from monai.data import MetaTensor
     from monai.utils import MetaKeys, SpaceKeys
 
+#: What reads or writes files: here there are none, and checkpoints are kept otherwise.
+_OF_FILES = {
+    "CheckpointLoader",
+    "CheckpointSaver",
+    "MetricsSaver",
+    "MLFlowHandler",
+    "SaveImaged",
+    "TensorBoardImageHandler",
+    "TensorBoardStatsHandler",
+}
+
 #: Under which a checkpoint may hold the network's state beside other things.
 _STATE_KEYS = ("model", "state_dict")
 
@@ -55,7 +66,7 @@ def target_of(config: Any) -> str:
 
 def _parts_in_memory(item: Any, load: Callable[[Any], Any] | None) -> list[Any]:
     target = target_of(item)
-    if target == "SaveImaged":
+    if target in _OF_FILES:
         return []
     if target == "LoadImaged":
         then = [{"_target_": "EnsureChannelFirstd", "keys": item["keys"]}] if item.get("ensure_channel_first") else []
@@ -143,7 +154,7 @@ def _told(causes: list[BaseException], what: str) -> tuple[str, str]:
     for cause in causes:
         if isinstance(cause, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(cause):
             return f"{what}: out of memory", "Close other programs, make the windows smaller, or choose another device."
-        if isinstance(cause, ModuleNotFoundError):
+        if isinstance(cause, ModuleNotFoundError) and cause.name:
             return f"{what}: it needs {cause.name}, which is not installed", f"pip install {cause.name}"
     root = causes[-1]
     return f"{what}: {type(root).__name__}: {' '.join(str(root).split())}", "Its configuration says more."

@@ -189,7 +189,7 @@ class Models:
         spacing : sequence of float
             Millimetres from voxel to voxel, to the right, to the front and to the head, to which series are resampled.
         window : sequence of int
-            Voxels that the network sees at once, along the same axes: multiples of 16.
+            Voxels that the network sees at once, along the same axes: multiples of 16, from 32 on.
 
         Raises
         ------
@@ -256,5 +256,6 @@ def _check_new(
     check(network in NETWORKS, "network", network, f"Choose {' or '.join(NETWORKS)}.")
     check(bool(re.fullmatch("[A-Z]{2,16}", modality)), "modality", modality, "Give one of DICOM's, such as CT or MR.")
     check(len(spacing) == 3 and min(spacing) > 0, "spacing", spacing, "Give three lengths in millimetres.")
-    steps = all(side > 0 and side % WINDOW_STEP == 0 for side in window)
-    check(len(window) == 3 and steps, "window", window, f"Give three multiples of {WINDOW_STEP}.")
+    steps = all(side >= 2 * WINDOW_STEP and side % WINDOW_STEP == 0 for side in window)
+    remedy = f"Give three multiples of {WINDOW_STEP}, from {2 * WINDOW_STEP} on."
+    check(len(window) == 3 and steps, "window", window, remedy)

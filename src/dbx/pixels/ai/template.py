@@ -27,7 +27,8 @@ NETWORKS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
 }
 
-#: Sides of a window are multiples of this: that often the networks halve it.
+#: Sides of a window are multiples of this, two at least: the networks halve them four times, and more than one voxel
+#: has to be left.
 WINDOW_STEP: Final = 16
 
 #: Hounsfield units that a CT's values are cut to: soft tissue with contrast, apart from fat, air and compact bone.

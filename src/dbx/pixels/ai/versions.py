@@ -164,7 +164,7 @@ class Versions:
     def _write_history(self, names: Iterable[str]) -> None:
         self._folder.mkdir(exist_ok=True)
         unfinished = self._folder / ".champion"
-        unfinished.write_text("\n".join(names) + "\n")
+        unfinished.write_text("".join(f"{name}\n" for name in names))
         _appear(unfinished, self._champions)
 
 
