@@ -60,6 +60,18 @@ def test_files_of_processes_that_are_gone_are_deleted_and_those_of_others_kept(t
     assert file.path.exists()
 
 
+def test_what_is_left_is_deleted_before_anything_is_received(tmp_path: Path) -> None:
+    Incoming(tmp_path).tidy()
+    assert not list(tmp_path.iterdir())
+    alive = Incoming(tmp_path)
+    file = alive.create()
+    left = tmp_path / ".incoming" / "gone" / "half a file"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    Incoming(tmp_path).tidy()
+    assert received(tmp_path) == [file.path]
+
+
 def test_a_volume_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "volume").write_bytes(b"a file")
     with pytest.raises(StorageError, match="Check the volume"):

@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,14 +53,21 @@ class RunningServer:
         )
         ingest(self.catalog, selection, thumbnails=thumbnails)
 
+    def wait_until_served(self) -> None:
+        """Wait until it answers with studies."""
+        deadline = time.monotonic() + 10
+        while httpx.get(f"{self.dicomweb}/studies").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
 
 @contextlib.contextmanager
-def running(catalog: Catalog, index_url: str | None = None) -> Iterator[RunningServer]:
+def running(catalog: Catalog, index_url: str | None = None, hosts: Iterable[str] = ()) -> Iterator[RunningServer]:
     """Serve a catalog until the context ends."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            create_app(Server(catalog, index_url)), log_level="warning", timeout_graceful_shutdown=5
+            create_app(Server(catalog, index_url), hosts), log_level="warning", timeout_graceful_shutdown=5
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -79,9 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     home = tmp_path_factory.mktemp("served")
     with running(Catalog(home=str(home))) as running_server:
         running_server.ingest(PYDICOM_DATA, zip_in_place=True, thumbnails=True)
-        deadline = time.monotonic() + 10
-        while httpx.get(f"{running_server.dicomweb}/studies").status_code != 200 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        running_server.wait_until_served()
         yield running_server
 
 

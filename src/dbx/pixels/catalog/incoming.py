@@ -59,7 +59,7 @@ class Incoming:
     """Where a volume's files are received.
 
     Every process has a folder of its own there, which it keeps locked; what a killed process left behind is deleted by
-    the next one that receives.
+    the next one that starts or receives.
 
     Parameters
     ----------
@@ -98,11 +98,27 @@ class Incoming:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    def tidy(self) -> None:
+        """Delete what killed processes left behind.
+
+        Raises
+        ------
+        StorageError
+            If the volume cannot be written.
+        """
+        with _as_storage_error(self._folder):
+            if self._folder.is_dir():
+                with self.locked():
+                    self._delete_left()
+
+    def _delete_left(self) -> None:
+        for folder in self._folder.iterdir():
+            if folder.is_dir() and _is_left_behind(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _make_own(self) -> Path:
         with self.locked():
-            for folder in self._folder.iterdir():
-                if folder.is_dir() and _is_left_behind(folder):
-                    shutil.rmtree(folder, ignore_errors=True)
+            self._delete_left()
             own = self._folder / uuid.uuid4().hex
             own.mkdir()
             self._own_lock = (own / _LOCK).open("ab")

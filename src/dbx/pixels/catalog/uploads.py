@@ -89,6 +89,16 @@ class Uploads:
         self._waiting: deque[_Group] = deque()
         self._turn = threading.Lock()
 
+    def tidy(self) -> None:
+        """Delete what interrupted uploads of killed processes left behind.
+
+        Raises
+        ------
+        StorageError
+            If the volume cannot be written.
+        """
+        self._incoming.tidy()
+
     def receive(self) -> IncomingFile:
         """Begin a file, to be written, finished, stored and, in any case, discarded.
 

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import logging
 import os
+import re
 import socket
 import sys
-import tempfile
+from collections.abc import Iterable
+from contextlib import closing
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.cli.options import with_catalog
 from dbx.pixels.errors import ArgumentError
+from dbx.pixels.index import Level, ServingIndex
 
 #: How workers, which are processes of their own, learn what to serve.
 _SETTINGS = "PIXELS_SERVE_SETTINGS"
 #: Seconds that running requests get to finish when the server is stopped.
 _GRACE = 30
+
+_EMPTY = (
+    "Nothing is in the table yet. Fill it with `pixels ingest PATH`, with the same --home and --table if you gave them."
+)
+_HOST_NAME = re.compile(r"[\w.-]+", re.ASCII)
 
 
 @click.command()
@@ -30,38 +40,55 @@ _GRACE = 30
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="address to listen on; loopback only without login"
 )
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    metavar="NAME",
+    multiple=True,
+    help="name by which a proxy with login is called that stands in front; may be repeated",
+)
 @click.option("--index", "index_url", metavar="URL", help="serving index, such as postgresql://...  [default: a file]")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="processes that answer")
-def serve(catalog: Catalog, port: int, host: str, index_url: str | None, workers: int) -> None:
+def serve(
+    catalog: Catalog, port: int, host: str, allowed_hosts: tuple[str, ...], index_url: str | None, workers: int
+) -> None:
     """Serve the viewer at / and DICOMweb at /dicom-web until interrupted.
 
     What other processes ingest meanwhile appears within two seconds.
     """
-    run(catalog, host=host, port=port, index_url=index_url, workers=workers)
+    run(catalog, host=host, port=port, allowed_hosts=allowed_hosts, index_url=index_url, workers=workers)
 
 
-def run(catalog: Catalog, *, host: str, port: int, index_url: str | None = None, workers: int = 1) -> None:
+def run(
+    catalog: Catalog,
+    *,
+    host: str,
+    port: int,
+    allowed_hosts: Iterable[str] = (),
+    index_url: str | None = None,
+    workers: int = 1,
+) -> None:
     """Serve a catalog until the process is interrupted; requests that are running then are finished.
 
     Raises
     ------
     ArgumentError
-        If the address is not one of this machine's own, or cannot be listened on.
+        If the address is not one of this machine's own, or cannot be listened on, or a name is none.
+    TableError
+        If the table or the index cannot be read.
     """
     if not _is_loopback(host):
         raise ArgumentError(
             f"--host {host}",
             "would let everybody on the network read patient data: this version has no login",
-            "Use 127.0.0.1, and a tunnel or a proxy with login in front of it.",
+            "Use 127.0.0.1, and a tunnel, or a proxy with login in front of it: see --allowed-host.",
         )
+    for name in allowed_hosts:
+        if not _HOST_NAME.fullmatch(name):
+            raise ArgumentError(f"--allowed-host {name}", "is no name of a host", "Write it as pixels.example.org.")
     listener = _listen(host, port)
-    address = f"http://{host if ':' not in host else f'[{host}]'}:{listener.getsockname()[1]}"
-    os.environ[_SETTINGS] = json.dumps(
-        {"home": str(catalog.home.root), "table": catalog.table, "volume": catalog.volume, "index_url": index_url}
-    )
-    if workers > 1:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="pixels-metrics-")
-    click.echo(f"Viewer:   {address}/\nDICOMweb: {address}/dicom-web\nStop with Ctrl+C.", err=True)
+    settings = {"home": str(catalog.home.root), "table": catalog.table, "volume": catalog.volume}
+    os.environ[_SETTINGS] = json.dumps({**settings, "index_url": index_url, "hosts": [host, *allowed_hosts]})
     config = uvicorn.Config(
         "dbx.pixels.cli.serve:application",
         factory=True,
@@ -71,13 +98,24 @@ def run(catalog: Catalog, *, host: str, port: int, index_url: str | None = None,
         timeout_graceful_shutdown=_GRACE,
         server_header=False,
     )
-    if workers > 1:
-        Multiprocess(config, sockets=[listener]).run()
-        return
-    server = uvicorn.Server(config)
-    server.run(sockets=[listener])
-    if not server.started:
-        sys.exit(1)
+    try:
+        is_empty = _prepare(catalog, index_url)
+        listener.listen()  # whoever calls from here on is answered
+        address = f"http://{host if ':' not in host else f'[{host}]'}:{listener.getsockname()[1]}"
+        click.echo(f"Viewer:   {address}/\nDICOMweb: {address}/dicom-web\nStop with Ctrl+C.", err=True)
+        if is_empty:
+            click.echo(_EMPTY, err=True)
+        if workers > 1:
+            with TemporaryDirectory(prefix="pixels-metrics-") as folder:
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+                _Workers(config, sockets=[listener]).run()
+            return
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+        if not server.started:
+            sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
 
 
 def is_free(port: int) -> bool:
@@ -92,13 +130,35 @@ def is_free(port: int) -> bool:
 def application() -> object:
     """Make the application of one worker, which finds in its environment what to serve."""
     from dbx.pixels.web.app import create_app
+    from dbx.pixels.web.logs import log_as_json
     from dbx.pixels.web.server import Server
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    log_as_json()
     settings = json.loads(os.environ[_SETTINGS])
     catalog = Catalog(table=settings["table"], volume=settings["volume"], home=settings["home"])
-    return create_app(Server(catalog, settings["index_url"]))
+    return create_app(Server(catalog, settings["index_url"]), settings["hosts"])
+
+
+class _Workers(Multiprocess):
+    """Processes that answer; those that ended are taken out of the metrics of what is running."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._pids: set[int | None] = set()
+
+    def keep_subprocess_alive(self) -> None:
+        super().keep_subprocess_alive()
+        pids = {process.pid for process in self.processes}
+        for pid in self._pids - pids:
+            mark_process_dead(pid)
+        self._pids = pids
+
+
+def _prepare(catalog: Catalog, index_url: str | None) -> bool:
+    """Bring the index up to date, so that what is wrong with it is told once; tell whether it is empty."""
+    with closing(ServingIndex.open(catalog, index_url)) as index:
+        index.sync()
+        return index.totals()[Level.INSTANCE] == 0
 
 
 def _is_loopback(host: str) -> bool:

@@ -31,7 +31,7 @@ def create_app(server: Server, hosts: Iterable[str] = ()) -> Starlette:
     server : Server
         What is served; started and stopped with the application.
     hosts : iterable of str
-        Names by which clients may call the server, besides those of loopback.
+        Names by which clients may call the server, besides those of loopback: see `Guard`.
     """
 
     @asynccontextmanager
@@ -59,8 +59,10 @@ def create_app(server: Server, hosts: Iterable[str] = ()) -> Starlette:
     return app
 
 
-async def _health(_request: Request) -> Response:
-    return JSONResponse({"status": "ok"})
+async def _health(request: Request) -> Response:
+    server: Server = request.app.state.server
+    status = "ok" if server.problem is None else "behind"
+    return JSONResponse({"status": status, "synced": server.synced.isoformat(timespec="milliseconds")})
 
 
 async def _metrics(_request: Request) -> Response:

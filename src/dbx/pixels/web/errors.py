@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from dbx.pixels.errors import ArgumentError, PixelsError
+from dbx.pixels.errors import ArgumentError, IndexUnavailableError, PixelsError
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +33,6 @@ class HttpError(HTTPException):
 def answer_http_error(_request: Request, error: Exception) -> Response:
     """Answer a status that a handler or the router raised."""
     assert isinstance(error, HTTPException)
-    if error.status_code in (204, 304):
-        return Response(status_code=error.status_code, headers=error.headers)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
@@ -44,7 +42,8 @@ def answer_pixels_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, ArgumentError):
         return JSONResponse({"error": str(error)}, 400)
     _log.error("%s", error)
-    return JSONResponse({"error": error.problem}, 500)  # its subject may be a path
+    status = 503 if isinstance(error, IndexUnavailableError) else 500
+    return JSONResponse({"error": f"{error.problem}. {error.remedy}".strip()}, status)  # its subject may be a path
 
 
 def answer_unexpected_error(_request: Request, _error: Exception) -> Response:

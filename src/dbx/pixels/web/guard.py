@@ -1,4 +1,4 @@
-"""Which requests are let in: those to the server's own name, and writes from its own pages (contract 11)."""
+"""Who may use the server: requests to its own name, writes from its own pages, answers for them (contract 11)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _READING = ("GET", "HEAD", "OPTIONS")
+#: Answers are for the server's own pages, and are what their type says: nothing is guessed from what an object holds.
+_HEADERS = ((b"cross-origin-resource-policy", b"same-origin"), (b"x-content-type-options", b"nosniff"))
 
 
 class Guard:
@@ -25,18 +27,29 @@ class Guard:
     app : ASGI application
         What is guarded.
     hosts : iterable of str
-        Names of the server, without ports, besides those of loopback.
+        Names of the server, without ports, besides those of loopback. By them it is called over HTTPS, too: through a
+        proxy, which may put another Host in the place of the client's.
     """
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str] = ()) -> None:
         self._app = app
-        self._hosts = {*_LOOPBACK, *(host.lower() for host in hosts)}
+        names = {host.lower() for host in hosts}
+        self._hosts = {*_LOOPBACK, *names}
+        self._origins = {f"https://{name}" for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (problem := self._problem(scope)):
-            await JSONResponse({"error": problem}, 403)(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+
+        async def protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        problem = self._problem(scope)
+        answer = JSONResponse({"error": problem}, 403) if problem else self._app
+        await answer(scope, receive, protected)
 
     def _problem(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
@@ -44,9 +57,9 @@ class Guard:
         if _name(host) not in self._hosts:
             return "the Host header does not name this server"
         origin = headers.get("origin")
-        if scope["method"] in _READING or origin is None:
+        if scope["method"] in _READING or origin in (None, f"http://{host}", f"https://{host}", *self._origins):
             return None
-        return None if urlsplit(origin).netloc == host else "the Origin header names another site"
+        return "the Origin header names another site"
 
 
 @lru_cache(maxsize=256)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import UTC, datetime
 from functools import lru_cache
 
-import orjson
 from prometheus_client import Counter, Gauge, Histogram
+from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _REQUESTS = Counter("pixels_http_requests", "Answered requests", ("method", "route", "status"))
@@ -61,15 +60,8 @@ class Observer:
         requests.inc()
         durations.observe(seconds)
         sizes.inc(size)
-        line = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "method": method,
-            "route": route,
-            "status": status,
-            "bytes": size,
-            "ms": round(seconds * 1000, 1),
-        }
-        log.info(orjson.dumps(line).decode())
+        ms = round(seconds * 1000, 1)
+        log.info({"method": method, "route": route, "status": status, "bytes": size, "ms": ms})
 
 
 @lru_cache(maxsize=1024)  # finding them by their labels takes longer than counting
@@ -79,5 +71,7 @@ def _metrics(method: str, route: str, status: int) -> tuple[Counter, Histogram, 
 
 def _template(scope: Scope) -> str:
     """Return the template of the route that was taken, such as ``/dicom-web/studies/{study}``."""
-    path = getattr(scope.get("route"), "path", None)
-    return "none" if path is None else scope.get("root_path", "") + path
+    route, root = scope.get("route"), scope.get("root_path", "")
+    if isinstance(route, Mount):  # none of the routes below it was taken
+        return root
+    return "none" if route is None else root + route.path

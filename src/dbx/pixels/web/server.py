@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import UTC, datetime
 
 from starlette.requests import Request
 
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.catalog.uploads import Uploads
-from dbx.pixels.errors import PixelsError
+from dbx.pixels.errors import PixelsError, StorageError
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table.principal import Principal
 from dbx.pixels.web.vanished import Vanished
@@ -29,7 +30,17 @@ class Server:
         Whose table is served.
     index_url : str, optional
         Database of the serving index; a file in the home folder by default.
+
+    Attributes
+    ----------
+    synced : datetime.datetime
+        When the index was last seen to show the table's newest version.
+    problem : str or None
+        Why it could not be since then.
     """
+
+    synced: datetime
+    problem: str | None = None
 
     def __init__(self, catalog: Catalog, index_url: str | None = None) -> None:
         self.catalog = catalog
@@ -45,9 +56,13 @@ class Server:
         Raises
         ------
         TableError
-            If the table cannot be read.
+            If the table cannot be read, or the index cannot be used.
         """
-        self.index.sync()
+        self._sync()
+        try:
+            self.uploads.tidy()
+        except StorageError as error:  # the volume may be for reading only
+            _log.warning("what interrupted uploads left cannot be deleted: %s", error)
         self._follower = threading.Thread(target=self._follow, name="pixels-follow", daemon=True)
         self._follower.start()
 
@@ -62,13 +77,17 @@ class Server:
         """Return who asks."""
         return self.catalog.principal
 
+    def _sync(self) -> None:
+        self.index.sync()
+        self.synced, self.problem = datetime.now(UTC), None
+
     def _follow(self) -> None:
-        last = ""
         while not self._stop.wait(_INTERVAL):
             try:
-                self.index.sync()
-                last = ""
-            except PixelsError as error:  # a store or a disk that is away may come back
-                if str(error) != last:
-                    _log.warning("the index cannot follow the table: %s", error)
-                last = str(error)
+                self._sync()
+            except Exception as error:  # a store, a disk or a database that is away may come back
+                is_ours = isinstance(error, PixelsError)
+                problem = str(error) if is_ours else type(error).__name__
+                if problem != self.problem:
+                    _log.warning("the index cannot follow the table: %s", problem, exc_info=not is_ours)
+                self.problem = problem

@@ -140,7 +140,6 @@ async def _answer(request: Request) -> Response:
         "Content-Security-Policy": viewer.policy,
         "Referrer-Policy": "no-referrer",  # addresses have UIDs in them
         "Vary": "Accept-Encoding",
-        "X-Content-Type-Options": "nosniff",
     }
     if file.tag:
         headers["ETag"] = f'"{file.tag}-{coding}"'

@@ -5,6 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 
 _USUAL_PORTS = {"http": 80, "https": 443}
+#: Headers that proxies add.
+_FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "via")
 
 
 def service_root(request: Request) -> str:
@@ -22,4 +24,4 @@ def service_root(request: Request) -> str:
 
 
 def _is_forwarded(request: Request) -> bool:
-    return any(name in request.headers for name in ("forwarded", "x-forwarded-for", "x-forwarded-host", "via"))
+    return any(name in request.headers for name in _FORWARDING)
