@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import sys
 import warnings
@@ -115,7 +116,7 @@ def _first_lines(error: Exception) -> str:
     return " ".join(" ".join(str(error).split("\n")[:2]).split())
 
 
-def image_of(volume: NDArray[np.float32], affine: NDArray[np.float64]) -> MetaTensor:
+def image_of(volume: NDArray[Any], affine: NDArray[np.float64]) -> MetaTensor:
     """Return a volume as MONAI's readers do: a copy, since transforms may overwrite it, with columns first."""
     image = volume.transpose(2, 1, 0).copy(order="K")
     meta = {
@@ -154,6 +155,8 @@ def _told(causes: list[BaseException], what: str) -> tuple[str, str]:
     for cause in causes:
         if isinstance(cause, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(cause):
             return f"{what}: out of memory", "Close other programs, make the windows smaller, or choose another device."
+        if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
+            return f"{what}: there is no space left on the disk", "Make space, and try again."
         if isinstance(cause, ModuleNotFoundError) and cause.name:
             return f"{what}: it needs {cause.name}, which is not installed", f"pip install {cause.name}"
     root = causes[-1]

@@ -45,7 +45,7 @@ class Task:
     epoch, total_epochs : int
         Epochs that are done, and those that will be.
     loss : float or None
-        Mean of the last epoch.
+        Mean of the epoch that goes on, else of the last one.
     dice : float or None
         Mean Dice of the last validation.
     best_metric : float or None
@@ -71,4 +71,11 @@ class Task:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON has it; times are ISO 8601."""
         times = {"start_ts": self.start_ts, "end_ts": self.end_ts}
-        return asdict(self) | {name: time and time.isoformat() for name, time in times.items()}
+        plain = {"status": self.status.value, "details": list(self.details)}
+        return asdict(self) | plain | {name: time and time.isoformat() for name, time in times.items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Task:
+        """Make it of what `to_json` returned."""
+        times = {name: values[name] and datetime.fromisoformat(values[name]) for name in ("start_ts", "end_ts")}
+        return cls(**{**values, **times, "status": Status(values["status"]), "details": tuple(values["details"])})

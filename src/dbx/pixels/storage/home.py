@@ -55,6 +55,11 @@ class Home:
         """Runs and registered models of MLflow."""
         return self.root / "mlflow"
 
+    @property
+    def trainings(self) -> Path:
+        """Trainings of AI models, those that go on and those that have ended."""
+        return self.root / "ai" / "training"
+
     def local_path(self, address: str) -> str:
         """Return the address under which this machine opens what `address` names.
 

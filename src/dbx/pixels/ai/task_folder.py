@@ -1,0 +1,185 @@
+"""The folder of one training: what was asked for, how it goes, and what it needs to go on after a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dbx.pixels.ai.task import Status, Task
+from dbx.pixels.errors import StorageError
+
+
+class TaskFolder:
+    """The files of one training. Each is written whole and then renamed: a reader sees the old or the new one.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder; its name is the training's.
+
+    Attributes
+    ----------
+    log : pathlib.Path
+        All that the training's process printed.
+    checkpoint, best : pathlib.Path
+        States after the last epoch, and after the one with the best Dice; there while the training is.
+    examples : pathlib.Path
+        What is learned from.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "log.txt"
+        self.checkpoint = path / "checkpoint.pt"
+        self.best = path / "best.pt"
+        self.examples = path / "examples.json"
+        self._request = path / "request.json"
+        self._status = path / "status.json"
+        self._starts = path / "starts"
+        self._stop = path / "stop"
+
+    @classmethod
+    def create(cls, queue: Path, request: dict[str, Any]) -> TaskFolder:
+        """Make the folder of a new training, the last one of a queue.
+
+        Parameters
+        ----------
+        queue : pathlib.Path
+            The folder that holds all of them.
+        request : dict
+            What is asked for; only the user who runs this process can read it.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:4]}"  # two may be asked for at once
+        folder = cls(queue / name)
+        with _as_storage_error(folder.path):
+            folder.path.mkdir(parents=True)
+            _write(folder._request, json.dumps(request).encode())
+        return folder
+
+    @classmethod
+    def list(cls, queue: Path) -> list[TaskFolder]:
+        """Return the folders of all trainings of a queue, the first one first."""
+        return [cls(path.parent) for path in sorted(queue.glob("*/request.json"))]
+
+    @property
+    def id(self) -> str:
+        """The training's name."""
+        return self.path.name
+
+    def request(self) -> dict[str, Any]:
+        """Return what was asked for."""
+        return json.loads(self._request.read_bytes())
+
+    def task(self) -> Task:
+        """Return how it goes."""
+        if self._status.exists():
+            return Task.from_json(json.loads(self._status.read_bytes()))
+        request = self.request()
+        task = Task(self.id, request["model"], request={"epochs": request["epochs"]})
+        if self.is_stopped:  # before it began
+            return replace(task, status=Status.STOPPED, end_ts=datetime.fromtimestamp(self._stop.stat().st_mtime, UTC))
+        return task
+
+    def update(self, **changes: Any) -> Task:
+        """Change what is told of it.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        task = replace(self.task(), **changes)
+        self.write(self._status, json.dumps(task.to_json()).encode())
+        return task
+
+    def end(self, status: Status, **changes: Any) -> None:
+        """Tell that nothing more comes of it.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        self.update(status=status, end_ts=datetime.now(UTC), **changes)
+
+    def note(self, line: str) -> None:
+        """Add a line to its details.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        self.update(details=(*self.task().details, line))
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Write one of its files.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        with _as_storage_error(path):
+            _write(path, content)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody asked for its end."""
+        return self._stop.exists()
+
+    def stop(self) -> None:
+        """Ask for its end.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        with _as_storage_error(self._stop):
+            self._stop.touch()
+
+    def count_start(self) -> int:
+        """Count how often it has been started since an epoch of it was done, this time included."""
+        epoch = str(self.task().epoch)
+        starts = [*(self._starts.read_text().split() if self._starts.exists() else ()), epoch]
+        self.write(self._starts, "\n".join(starts).encode())
+        return starts.count(epoch)
+
+    def discard_states(self) -> None:
+        """Delete what it would need to go on."""
+        for path in (self.checkpoint, self.best):
+            path.unlink(missing_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}")
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _as_storage_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror or error}"
+        raise StorageError(str(path), problem, "Make space on its disk, or check its rights.") from error
