@@ -327,7 +327,7 @@ def test_objects_that_changed_or_vanished_are_told_by_the_series(
     changed = tmp_path / "Doe^John" / "004.dcm"
     utime(changed, (1_700_000_000, 1_700_000_000))
 
-    with pytest.raises(StorageError, match="it has changed since it was indexed") as refused:
+    with pytest.raises(StorageError, match="has changed since it was listed") as refused:
         series.volume()
     assert "Doe" not in str(refused.value)
 

@@ -160,11 +160,11 @@ def test_credentials_come_from_a_profile(
 
 
 def test_many_objects_are_opened_at_once_and_a_missing_one_costs_itself(bucket: S3Bucket, tmp_path: Path) -> None:
-    addresses = [bucket.put(f"{number}", b"%d" % number) for number in range(50)]
+    addresses = [bucket.put(f"{number}", b"%02d" % number) for number in range(50)]
     opened = sources([*addresses, f"{bucket.url}/missing", f"{tmp_path}/local"], [2] * 52)
     assert opened[-1] == f"{tmp_path}/local"
     *readers, missing = opened[:-1]
-    assert [reader.read(0, 2) for reader in readers] == [b"%d" % number for number in range(50)]  # type: ignore[union-attr]
+    assert [reader.read(0, 2) for reader in readers] == [b"%02d" % number for number in range(50)]  # type: ignore[union-attr]
     with pytest.raises(ObjectNotFoundError):
         missing.read(0, 1)  # type: ignore[union-attr]
 

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dbx.pixels.errors import StorageError
+from dbx.pixels.errors import ObjectChangedError, StorageError
 from dbx.pixels.storage import Reader, open_object
-from dbx.pixels.storage.paths import zip_address
+from dbx.pixels.storage.cloud import stat_remote
+from dbx.pixels.storage.local import stat_object
+from dbx.pixels.storage.paths import is_remote, zip_address
 
 if TYPE_CHECKING:
     from servers import S3Bucket
@@ -95,6 +97,21 @@ def test_threads_may_open_the_same_object(address: str) -> None:
 def test_what_is_not_there_is_told(address: str) -> None:
     with pytest.raises(StorageError, match="not exist"):
         open_object(address.replace("object", "other"))
+
+
+def test_what_is_there_has_to_be_what_was_listed(address: str) -> None:
+    outermost = address.rpartition("::")[2]
+    _, modified, _ = (stat_remote if is_remote(outermost) else stat_object)(outermost)
+    with open_object(address, len(CONTENT), modified) as reader:
+        assert reader.read(0, 10) == CONTENT[:10]
+    for listed in ((len(CONTENT), modified - 2_000_000), (len(CONTENT) + 1, modified)):
+        with pytest.raises(ObjectChangedError, match="changed"), open_object(address, *listed) as reader:
+            reader.read(0, 10)
+
+
+def test_an_object_in_a_store_is_another_one_beyond_its_end(bucket: S3Bucket) -> None:
+    with open_object(bucket.put("object", b"short"), 1000) as reader, pytest.raises(ObjectChangedError):
+        reader.read(900, 10)
 
 
 def test_folders_and_pipes_are_no_objects(tmp_path: Path) -> None:

@@ -46,6 +46,10 @@ class ObjectNotFoundError(StorageError):
     """An object that is not, or no longer, there."""
 
 
+class ObjectChangedError(StorageError):
+    """An object that is another one than was listed under its address."""
+
+
 class ArchiveError(StorageError):
     """A zip archive or a member of one that cannot be read: encrypted, truncated, unreasonably large."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -19,12 +19,10 @@ from dbx.pixels.ai.slices import Json, Slice, slices_of, text_of
 from dbx.pixels.dicom.image import ImagePixel
 from dbx.pixels.dicom.pixels import decode
 from dbx.pixels.dicom.quiet import quiet
-from dbx.pixels.dicom.sources import Source
 from dbx.pixels.engine.pool import map_ordered
 from dbx.pixels.errors import PixelDataError, SeriesNotFoundError, StorageError, UnsuitableSeriesError
-from dbx.pixels.index import Instance, ServingIndex
-from dbx.pixels.storage import open_object
-from dbx.pixels.storage.local import stat_object
+from dbx.pixels.index import ServingIndex
+from dbx.pixels.index.opening import opened
 from dbx.pixels.table.principal import Principal
 
 #: Frames of one object that are decoded one after the other; other threads take the next ones.
@@ -120,7 +118,7 @@ class Series:
         instance = self.slices[places[0]].instance
         try:
             image = ImagePixel.from_row(instance.pixels)
-            with _opened(instance) as source:
+            with opened(instance) as source:
                 for at in places:
                     values = decode(source, image, self.slices[at].frame)
                     if values.shape != self.shape[1:]:
@@ -184,17 +182,3 @@ def read_series(index: ServingIndex, series_uid: str, principal: Principal) -> S
         affine=affine,
         metadata=metadata[first.SOPInstanceUID],
     )
-
-
-@contextmanager
-def _opened(instance: Instance) -> Iterator[Source]:
-    """Open the object of an instance, if it is the one that was indexed: else nobody knows where its frames lie."""
-    if "://" in instance.local_path:
-        with open_object(instance.local_path, instance.length) as reader:
-            yield reader
-        return
-    _, changed, length = stat_object(instance.local_path)
-    indexed = round(instance.modificationTime.timestamp() * 1_000_000)
-    if length != instance.length or (indexed and changed != indexed):
-        raise StorageError(instance.path, "it has changed since it was indexed", "Ingest it again.")
-    yield instance.local_path

@@ -12,6 +12,7 @@ from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.catalog.selection import Archives, Selection
 from dbx.pixels.errors import ArchiveError, StorageError
 from dbx.pixels.storage.archive import Member, extract_member, members
+from dbx.pixels.storage.changed import Listed
 from dbx.pixels.storage.home import Home
 from dbx.pixels.storage.paths import extension
 
@@ -70,7 +71,7 @@ def extraction_folder(archive: str, selection: Selection) -> str:
 
 def _member_rows(archive: dict, selection: Selection, home: Home) -> Iterator[dict]:
     repeated = []
-    for member in members(archive["local_path"]):
+    for member in members(archive["local_path"], Listed(archive["modificationTime"])):
         if member.is_repeated:
             repeated.append(member.name)
         relative = f"{archive['relative_path']}/{member.relative_path}"

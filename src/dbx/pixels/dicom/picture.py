@@ -17,7 +17,8 @@ from dbx.pixels.dicom.codecs import Size
 from dbx.pixels.dicom.image import ImagePixel
 from dbx.pixels.dicom.pixels import NATIVE, decode
 from dbx.pixels.dicom.sources import Source
-from dbx.pixels.errors import ArgumentError, PixelDataError, PixelsError, StorageError
+from dbx.pixels.errors import ArgumentError, PixelDataError, PixelsError
+from dbx.pixels.storage.local import storage_error
 
 #: The types of stored values that the native core shrinks; others become floating point before.
 _VALUE_TYPES = {name: getattr(_core.ValueType, name) for name in ("u1", "u2", "i2", "f4")}
@@ -221,7 +222,7 @@ def _shrink_file(
     try:
         file = os.open(path, os.O_RDONLY)
     except OSError as error:
-        raise StorageError(path, error.strerror or str(error)) from error
+        raise storage_error(path, error) from error
     try:
         picture = _core.shrink_file(
             file,

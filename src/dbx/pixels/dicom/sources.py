@@ -6,8 +6,9 @@ import io
 import os
 from pathlib import Path
 
-from dbx.pixels.errors import PixelDataError, StorageError
+from dbx.pixels.errors import PixelDataError
 from dbx.pixels.storage import Reader
+from dbx.pixels.storage.local import storage_error
 
 Source = str | Reader
 
@@ -33,7 +34,7 @@ def read_range(source: Source, offset: int, length: int) -> bytes:
                     file.seek(offset)
                     data = file.read(length)
         except OSError as error:
-            raise StorageError(source, error.strerror or str(error)) from error
+            raise storage_error(source, error) from error
     if len(data) < length:
         raise PixelDataError("", "the object ends within the pixel data")
     return data
@@ -51,7 +52,7 @@ def open_file(source: Source) -> io.BufferedReader:
         try:
             return Path(source).open("rb")
         except OSError as error:
-            raise StorageError(source, error.strerror or str(error)) from error
+            raise storage_error(source, error) from error
     return io.BufferedReader(_ReaderFile(source))
 
 

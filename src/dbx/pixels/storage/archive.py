@@ -17,8 +17,9 @@ from typing import IO
 
 from dbx.pixels.errors import ArchiveError, ObjectNotFoundError, StorageError
 from dbx.pixels.storage.block_cache import BlockCache
+from dbx.pixels.storage.changed import ANY, Listed
 from dbx.pixels.storage.cloud import CloudReader, stat_remote
-from dbx.pixels.storage.local import LocalReader, stat_object, storage_error
+from dbx.pixels.storage.local import LocalReader, Object, stat_object, storage_error
 from dbx.pixels.storage.paths import extension, is_zip_address, scheme_of, split_zip_address, zip_address
 from dbx.pixels.storage.reader import ClosingReader, Reader
 from dbx.pixels.storage.zip_directory import Directory, read_directory
@@ -78,7 +79,7 @@ class Member:
         return self.name
 
 
-def members(archive: str) -> Iterator[Member]:
+def members(archive: str, listed: Listed = ANY) -> Iterator[Member]:
     """List the members of an archive, and of the archives in it, one level deep.
 
     Folders, hidden names and what macOS adds are left out. An archive within is replaced by its members; one that
@@ -88,6 +89,8 @@ def members(archive: str) -> Iterator[Member]:
     ----------
     archive : str
         Canonical address of a zip archive, as this machine opens it.
+    listed : Listed, optional
+        What is known of it.
 
     Raises
     ------
@@ -96,13 +99,12 @@ def members(archive: str) -> Iterator[Member]:
     StorageError
         If it cannot be opened.
     """
-    opened = _open_archive(archive)
-    directory = opened.directory()
+    directory = _open_archive(archive, listed).directory()
     for entry in directory.entries.values():
         problem = entry.problem
         if problem is None and extension(entry.name) == "zip" and not is_zip_address(archive):
             try:
-                yield from members(zip_address(entry.name, archive))
+                yield from members(zip_address(entry.name, archive), listed)
                 continue
             except StorageError as error:
                 problem = error.problem
@@ -112,13 +114,15 @@ def members(archive: str) -> Iterator[Member]:
         raise ArchiveError(archive, f"cannot be read to its end: {directory.damage}", "Copy it here again.")
 
 
-def open_member(address: str) -> Reader:
+def open_member(address: str, listed: Listed = ANY) -> Reader:
     """Open a member of an archive.
 
     Parameters
     ----------
     address : str
         ``zip://member::archive``, with the archive as this machine opens it.
+    listed : Listed, optional
+        What is known of it.
 
     Returns
     -------
@@ -129,12 +133,17 @@ def open_member(address: str) -> Reader:
     ------
     ObjectNotFoundError
         If the archive, or the member in it, does not exist.
+    ObjectChangedError
+        If the archive, or the member in it, is another one than was listed.
     ArchiveError
         If the member cannot be read, now or when it is read: it is encrypted, truncated, damaged, compressed by
         another method than deflate, or inflates beyond reason.
     """
     name, archive = split_zip_address(address)
-    return _open_archive(archive).open(name, address)
+    opened = _open_archive(archive, listed)
+    reader = opened.open(name, address)
+    listed.check(address, opened.modified, reader.size)
+    return reader
 
 
 def extract_member(member: Member, target: str, modified: int) -> str:
@@ -225,18 +234,23 @@ class _Archive:
 
     Attributes
     ----------
-    version : object
-        Another one when the archive was replaced.
+    version : Object or _Archive
+        Another one when the archive was replaced; for one within another, the other.
     asked : float
         When it was last made sure that this is so, on the monotonic clock.
     """
 
-    def __init__(self, address: str, version: object) -> None:
+    def __init__(self, address: str, version: Object | _Archive) -> None:
         self.version = version
         self.asked = time.monotonic()
         self._address = address
         self._lock = threading.Lock()
         self._loaded: tuple[Reader, Directory] | None = None
+
+    @property
+    def modified(self) -> int:
+        """When the archive was modified, or the one that it lies in, in microseconds since 1970."""
+        return self.version.modified if isinstance(self.version, _Archive) else self.version[1]
 
     def directory(self) -> Directory:
         """Return the archive's directory."""
@@ -253,9 +267,23 @@ class _Archive:
     def _load(self) -> tuple[Reader, Directory]:
         with self._lock:
             if self._loaded is None:
-                reader = _open_bytes(self._address)
+                reader = self._open_bytes()
                 self._loaded = reader, read_directory(reader, self._address)
             return self._loaded
+
+    def _open_bytes(self) -> Reader:
+        """Open the archive so that its every byte is at hand."""
+        if not isinstance(self.version, _Archive):
+            listed = Listed(*self.version[1:])
+            if scheme_of(self._address):
+                return BlockCache(CloudReader(self._address, listed))
+            return LocalReader(self._address, listed)
+        if isinstance(self.version.version, _Archive):
+            raise ArchiveError(
+                self._address, "is an archive in an archive in an archive; one level is read", "Extract it first."
+            )
+        reader = open_member(self._address)
+        return _SpooledReader(reader) if reader.sequential else reader
 
 
 # Opened archives, the least recently used first. Nobody closes those that fall out, since their members may still be
@@ -264,10 +292,10 @@ _archives: OrderedDict[str, _Archive] = OrderedDict()
 _archives_lock = threading.Lock()
 
 
-def _open_archive(address: str) -> _Archive:
+def _open_archive(address: str, listed: Listed = ANY) -> _Archive:
     with _archives_lock:
         known = _archives.get(address)
-    version = _version(address, known)
+    version = _version(address, known, listed)
     with _archives_lock:
         archive = _archives.get(address)
         if archive is None or archive.version != version:
@@ -278,28 +306,19 @@ def _open_archive(address: str) -> _Archive:
     return archive
 
 
-def _version(address: str, known: _Archive | None) -> object:
-    """Return what changes when an archive is replaced; for one within another, the other."""
+def _version(address: str, known: _Archive | None, listed: Listed) -> Object | _Archive:
+    """Return what changes when an archive is replaced."""
     if is_zip_address(address):
-        return _open_archive(split_zip_address(address)[1])
+        return _open_archive(split_zip_address(address)[1], listed)
     if not scheme_of(address):
         return stat_object(address)
-    if known and time.monotonic() < known.asked + _TRUSTED_SECONDS:
+    is_trusted = known and time.monotonic() < known.asked + _TRUSTED_SECONDS
+    if known and is_trusted and listed.was_modified(address, known.modified):
         return known.version
     version = stat_remote(address)
     if known:
         known.asked = time.monotonic()
     return version
-
-
-def _open_bytes(address: str) -> Reader:
-    """Open an archive so that its every byte is at hand."""
-    if not is_zip_address(address):
-        return BlockCache(CloudReader(address)) if scheme_of(address) else LocalReader(address)
-    if is_zip_address(split_zip_address(address)[1]):
-        raise ArchiveError(address, "is an archive in an archive in an archive; one level is read", "Extract it first.")
-    reader = open_member(address)
-    return _SpooledReader(reader) if reader.sequential else reader
 
 
 class _SpooledReader(ClosingReader):

@@ -11,6 +11,7 @@ from obstore.store import ObjectStore
 
 from dbx.pixels.errors import StorageError, UnsafeStoreError
 from dbx.pixels.storage.buckets import RETRIES, as_object, is_denied, locate
+from dbx.pixels.storage.changed import ANY, Listed
 from dbx.pixels.storage.local import Object
 from dbx.pixels.storage.reader import ClosingReader
 
@@ -37,8 +38,8 @@ class CloudReader(ClosingReader):
     ----------
     address : str
         Canonical address of the object.
-    size : int, optional
-        Its length; the store is asked when it is not given.
+    listed : Listed, optional
+        What is known of it; the store is asked for its length when that is not given.
 
     Raises
     ------
@@ -46,9 +47,11 @@ class CloudReader(ClosingReader):
         If the length has to be asked for and the store does not tell it.
     """
 
-    def __init__(self, address: str, size: int | None = None) -> None:
+    def __init__(self, address: str, listed: Listed = ANY) -> None:
+        self._address = address
         self._bucket, self._key = locate(address)
-        self.size = stat_remote(address)[2] if size is None else size
+        self.size = stat_remote(address)[2] if listed.length is None else listed.length
+        self._listed = listed._replace(length=self.size)
         self._kept = (0, b"")
 
     def read(self, offset: int, length: int) -> bytes:
@@ -60,11 +63,23 @@ class CloudReader(ClosingReader):
         start, kept = self._kept
         if not start <= offset <= offset + length <= start + len(kept):
             start, wanted = offset, min(max(length, HEAD_BYTES), self.size - offset)
-            kept = bytes(
-                self._bucket.ask(self._key, lambda store: store.get_range(self._key, start=offset, length=wanted))
-            )
+            kept = self._fetch(offset, offset + wanted)
             self._kept = (start, kept)
         return kept[offset - start : offset - start + length]
+
+    def _fetch(self, start: int, end: int) -> bytes:
+        def get(store: ObjectStore) -> tuple[Object, bytes]:
+            answer = store.get(self._key, options={"range": (start, end)})
+            return as_object(self._bucket, answer.meta), bytes(answer.bytes())
+
+        try:
+            found, data = self._bucket.ask(self._key, get)
+        except StorageError as error:
+            if "416" in error.problem:  # the range lies beyond the end of another object
+                self._listed.check(*stat_remote(self._address))
+            raise
+        self._listed.check(*found)
+        return data
 
 
 def probe_conditional_put(url: str) -> None:

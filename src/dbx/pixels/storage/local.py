@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
 from pathlib import Path
 
-from dbx.pixels.errors import ObjectNotFoundError, StorageError
+from dbx.pixels.errors import ObjectChangedError, ObjectNotFoundError, StorageError
 from dbx.pixels.storage._folder import look, scan
+from dbx.pixels.storage.changed import ANY, Listed
 from dbx.pixels.storage.paths import printable
 from dbx.pixels.storage.reader import ClosingReader
 
@@ -156,13 +157,20 @@ def _folder_key(folder: str | Path) -> tuple[int, int] | None:
 class LocalReader(ClosingReader):
     """A `Reader` of a local file.
 
+    Parameters
+    ----------
+    path : str
+        Of the file.
+    listed : Listed, optional
+        What is known of it.
+
     Raises
     ------
     StorageError
-        If the file cannot be opened.
+        If the file cannot be opened, or is another one.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, listed: Listed = ANY) -> None:
         self._path = path
         self._descriptor = -1
         try:
@@ -176,6 +184,11 @@ class LocalReader(ClosingReader):
             self.close()
             raise StorageError(printable(path), "is no regular file")
         self.size = status.st_size
+        try:
+            listed.check(path, status.st_mtime_ns // 1000, self.size)
+        except ObjectChangedError:
+            self.close()
+            raise
 
     def read(self, offset: int, length: int) -> bytes:
         """Read `length` bytes from `offset`; fewer at the file's end."""

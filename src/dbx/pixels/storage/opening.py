@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from dbx.pixels.errors import StorageError
 from dbx.pixels.storage.archive import open_member
+from dbx.pixels.storage.changed import Listed
 from dbx.pixels.storage.cloud import CloudReader
 from dbx.pixels.storage.local import LocalReader
 from dbx.pixels.storage.paths import is_remote, is_zip_address, scheme_of
@@ -15,24 +16,28 @@ from dbx.pixels.storage.reader import BrokenReader, Reader
 _FETCHES_AT_ONCE = 32
 
 
-def open_object(path: str, length: int | None = None) -> Reader:
+def open_object(path: str, length: int | None = None, modified: int | None = None) -> Reader:
     """Open the object at an address.
 
     Parameters
     ----------
     path : str
         A canonical address that this machine can open: a ``local_path``.
-    length : int, optional
-        The object's length, if it is known: it saves a request to a store.
+    length, modified : int, optional
+        The object's length and modification time as they were listed, if they are known; the length saves a request to
+        a store.
 
     Raises
     ------
+    ObjectChangedError
+        If it is another object than was listed. With objects in stores it may be reading that raises it.
     StorageError
         If it cannot be opened.
     """
+    listed = Listed(modified, length)
     if is_zip_address(path):
-        return open_member(path)
-    return CloudReader(path, length) if scheme_of(path) else LocalReader(path)
+        return open_member(path, listed)
+    return CloudReader(path, listed) if scheme_of(path) else LocalReader(path, listed)
 
 
 def sources(paths: Sequence[str], lengths: Sequence[int]) -> list[str | Reader]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dbx.pixels.index.opening import read_at_once
 from dbx.pixels.web.dicomweb import found
-from dbx.pixels.web.dicomweb.access import read_at_once
 from dbx.pixels.web.dicomweb.frames import stored_place
 from dbx.pixels.web.dicomweb.media import multipart_to_fill
 from dbx.pixels.web.dicomweb.syntaxes import Representation, frame_representation
