@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dbx.pixels.errors import EngineError
+
+# MLflow, which MONAI imports, tells its makers that it is used unless this is there before.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
@@ -31,24 +30,18 @@ def tracking_uri(home: Home) -> str:
 
 
 def mlflow_client(home: Home) -> MlflowClient:
-    """Return the client for runs and registered models of a home folder. MLflow tells nobody that it is used.
+    """Return the client for runs and registered models of a home folder.
 
     Raises
     ------
     EngineError
         If MLflow is not installed.
     """
-    keep_to_itself()
     with extra_ai():
         from mlflow import MlflowClient
 
     uri = tracking_uri(home)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def keep_to_itself() -> None:
-    """Let MLflow, which is to be imported after this, send no telemetry."""
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 
 def _tolerant(method: Callable[..., None]) -> Callable[..., None]:
