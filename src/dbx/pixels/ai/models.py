@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,6 +127,31 @@ class Models:
                 path = found[0].parents[1] if len(found) == 1 else path
             return self._take(path, staging / ".bundle")
 
+    def export(self, name: str, version: str, folder: Path) -> None:
+        """Copy a model with one of its versions alone, which is used there.
+
+        Parameters
+        ----------
+        name, version : str
+            The model and its version.
+        folder : pathlib.Path
+            Where models lie, such as that of another home.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is no such model, or no such version of it.
+        ModelError
+            If there is one of this name in the folder.
+        """
+        versions = self.versions(name)
+        wanted = versions.find(version).weights
+        others = {known.weights for known in versions.list()} - {wanted}
+        target = Models(folder)
+        with target._staging() as staging:
+            target._take(self._bundle(name), staging / ".bundle", omit=others)
+        target.versions(name).set_champion(version)
+
     def install(self, name: str) -> ModelInfo:
         """Download a bundle from the MONAI Model Zoo.
 
@@ -223,13 +248,14 @@ class Models:
             raise ModelError(name, "is there already", f"pixels models remove {name}, then try again.")
         return self.folder / name
 
-    def _take(self, source: Path, copy: Path) -> ModelInfo:
+    def _take(self, source: Path, copy: Path, omit: Collection[Path] = ()) -> ModelInfo:
         """Copy what belongs to a bundle, and give the copy its place when it is complete."""
         for config in ("metadata", "inference"):
             read_config(source, config)
         bundle = self._free(source.resolve().name)
         packages = [f"{path.parent.name}/**/*.py" for path in source.glob("*/*.py")]
-        for path in {path for part in (*_PARTS, *packages) for path in source.glob(part) if path.is_file()}:
+        parts = {path for part in (*_PARTS, *packages) for path in source.glob(part) if path.is_file()}
+        for path in parts.difference(omit):
             target = copy / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
