@@ -25,7 +25,7 @@ from dbx.pixels.index.model import BULK_ROOT, Level, Search
 from dbx.pixels.index.reading import data_sets, first_data_sets
 from dbx.pixels.index.rollups import batches
 from dbx.pixels.index.summaries import SERIES_TAGS, STUDY_TAGS, DataSet, is_empty
-from dbx.pixels.index.urls import resource_url
+from dbx.pixels.index.urls import quoted, resource_url
 
 _ROOT = BULK_ROOT.decode()
 _ABOVE_INSTANCES = STUDY_TAGS | SERIES_TAGS | COMPUTED
@@ -141,24 +141,25 @@ def _instances(connection: sa.Connection, scope: int, wanted: Search, rows: Sequ
         above.update((number, _chosen(wanted, told)) for number, told in series.items())
     if _needs_metadata(wanted):
         return _with_metadata(connection, wanted, rows, above)
-    uids = {number: _uids(told) for number, told in above.items()}
     templates: dict[tuple[Any, ...], bytes] = {}
     texts = []
     for row in rows:
-        uid, number, series_id, *values = row
-        kind = (number is None, series_id, *values)
-        if kind not in templates:
-            templates[kind] = _template(above[series_id] | _of_instance(row))
-        places = (orjson.dumps(uid), resource_url(_ROOT, *uids[series_id], uid).encode())
-        texts.append(templates[kind] % (places if number is None else (*places, number)))
+        uid, number, *kind = row
+        key = (number is None, *kind)
+        template = templates.get(key)
+        if template is None:
+            template = templates[key] = _template(above[row.series_id] | _of_instance(row))
+        places = (orjson.dumps(uid), quoted(uid).encode())
+        texts.append(template % (places if number is None else (*places, number)))
     return texts
 
 
 def _template(told: DataSet) -> bytes:
-    """Write what an instance tells, with places for what others of its series tell otherwise."""
+    """Write what an instance tells, with places for its UID, this in its URL, and its number, if it has one."""
+    url = f"{resource_url(_ROOT, *_uids(told))}/instances/".encode()
     places = {
         INSTANCE_UID: computed("UI", orjson.Fragment(b"\0b")),
-        RETRIEVE_URL: computed("UR", orjson.Fragment(b'"\0b"')),
+        RETRIEVE_URL: computed("UR", orjson.Fragment(b'"%b\0b"' % url)),
     }
     if INSTANCE_NUMBER in told:
         places[INSTANCE_NUMBER] = computed("IS", orjson.Fragment(b"\0d"))

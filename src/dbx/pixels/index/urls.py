@@ -10,14 +10,14 @@ _UID = re.compile(r"[0-9.]+")
 
 def resource_url(root: str, study: str, series: str | None = None, instance: str | None = None) -> str:
     """Return the URL of a study, a series or an instance (PS3.18 10.4.1.1)."""
-    url = f"{root}/studies/{_quoted(study)}"
+    url = f"{root}/studies/{quoted(study)}"
     if series is not None:
-        url += f"/series/{_quoted(series)}"
+        url += f"/series/{quoted(series)}"
     if instance is not None:
-        url += f"/instances/{_quoted(instance)}"
+        url += f"/instances/{quoted(instance)}"
     return url
 
 
-def _quoted(uid: str) -> str:
-    """Quote what is no UID. Of all else this would take longest in an answer of many."""
+def quoted(uid: str) -> str:
+    """Return a UID as it stands in a URL. What is one needs no quoting, which takes long where there are many."""
     return uid if _UID.fullmatch(uid) else quote(uid, safe="")
