@@ -29,6 +29,7 @@ _MODULE_BY_VERB = {
     "models": "models",
     "optimize": "upkeep",
     "remove": "upkeep",
+    "segment": "segment",
     "serve": "serve",
     "sql": "sql",
 }
