@@ -42,12 +42,6 @@ def study_of(server: RunningServer) -> str:
     return row["study"]
 
 
-def stored(server: RunningServer, modality: str) -> list[pydicom.Dataset]:
-    """Read the objects of a modality that are in the table."""
-    rows = server.catalog.sql(f"SELECT local_path FROM instances WHERE Modality = '{modality}'").to_arrow().to_pylist()
-    return [pydicom.dcmread(row["local_path"]) for row in rows]
-
-
 def test_the_study_list_opens_a_study(viewer: Viewer) -> None:
     viewer.open_study_list()
     row = viewer.page.locator("tbody tr", has_text="Phantom")
@@ -83,7 +77,7 @@ def test_measurements_are_saved_and_come_back(viewer: Viewer, server: RunningSer
     viewer.click("SaveMeasurements")
     viewer.wait_for_message("One measurement was saved")
 
-    (report,) = stored(server, "SR")
+    (report,) = server.stored("SR")
     assert (report.SOPClassUID, report.ContentTemplateSequence[0].TemplateIdentifier) == (EnhancedSRStorage, "1500")
 
     viewer.open_study(study)
@@ -109,10 +103,10 @@ def test_a_segmentation_is_saved_and_comes_back(viewer: Viewer, server: RunningS
     viewer.click("SaveSegmentation")
     viewer.wait_for_message("was saved as series 3100")
 
-    (segmentation,) = stored(server, "SEG")
+    (segmentation,) = server.stored("SEG")
     assert (segmentation.SOPClassUID, segmentation.SegmentationType) == (SegmentationStorage, "BINARY")
     assert np.count_nonzero(segmentation.pixel_array) == voxels
-    images = {image.SOPInstanceUID for image in stored(server, "CT")}
+    images = {image.SOPInstanceUID for image in server.stored("CT")}
     (frame,) = segmentation.PerFrameFunctionalGroupsSequence
     assert frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID in images
 
@@ -127,7 +121,7 @@ def test_a_study_is_stored_from_the_browser(viewer: Viewer, server: RunningServe
     viewer.page.get_by_text("Upload").first.click()
     viewer.page.locator("input[type=file]").first.set_input_files(PYDICOM_DATA / "test_files" / "MR_small.dcm")
 
-    (image,) = viewer.wait_for(lambda: stored(server, "MR"))
+    (image,) = viewer.wait_for(lambda: server.stored("MR"))
 
     assert image == pydicom.dcmread(PYDICOM_DATA / "test_files" / "MR_small.dcm")
     viewer.open_study_list()

@@ -137,6 +137,11 @@ class Viewer:
         """Click the part of the page that OHIF gave this name for tests, or that we gave it."""
         self.page.locator(f'[data-cy="{name}"]').first.click()
 
+    def choose_measurement_tool(self, name: str) -> None:
+        """Choose a tool from the menu of those that measure."""
+        self.click("MeasurementTools-split-button-secondary")
+        self.page.locator(f'[data-cy="{name}"]').last.click()
+
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Draw a line in the first viewport; positions are shares of its width and height."""
         self.page.wait_for_timeout(500)  # a tool that was clicked takes effect a moment later

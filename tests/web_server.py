@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pydicom
 import pytest
 import uvicorn
 
@@ -52,6 +53,11 @@ class RunningServer:
             extract_to=None,
         )
         ingest(self.catalog, selection, thumbnails=thumbnails)
+
+    def stored(self, modality: str) -> list[pydicom.Dataset]:
+        """Read the objects of a modality that are in its table."""
+        rows = self.catalog.sql(f"SELECT local_path FROM instances WHERE Modality = '{modality}'").to_arrow()
+        return [pydicom.dcmread(row["local_path"]) for row in rows.to_pylist()]
 
     def wait_until_served(self) -> None:
         """Wait until it answers with studies."""

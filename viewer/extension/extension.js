@@ -4,10 +4,10 @@ import { saveSegmentation } from './segmentation.js';
 import { textButton } from './text_button.js';
 
 /* Run a save, and tell the user how it went. */
-async function told(title, save, managers) {
+async function told(title, save, managers, options) {
   const { uiNotificationService } = managers.servicesManager.services;
   try {
-    uiNotificationService.show({ title, message: await save(managers), type: 'success' });
+    uiNotificationService.show({ title, message: await save(managers, options), type: 'success' });
   } catch (error) {
     console.error(error);
     uiNotificationService.show({ title, message: error.message, type: 'error', duration: 10_000 });
@@ -25,7 +25,7 @@ export default {
     return {
       definitions: {
         saveSegmentation: { commandFn: () => told('Save segmentation', saveSegmentation, managers) },
-        saveMeasurements: { commandFn: () => told('Save measurements', saveMeasurements, managers) },
+        saveMeasurements: { commandFn: options => told('Save measurements', saveMeasurements, managers, options) },
       },
       defaultContext: 'DEFAULT',
     };

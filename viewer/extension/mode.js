@@ -1,4 +1,5 @@
 /* Our OHIF mode: OHIF's basic viewer, with its tools for segmentations and two buttons that save what was drawn. */
+import { storeUnits, showUnits } from './measurement_units.js';
 import { loadingReports } from './measurements.js';
 
 const SEGMENTATION_TOOLS = { $reference: 'cornerstone.segmentationTools' };
@@ -34,6 +35,8 @@ export default {
       // Instead of the basic mode's, which forbid to edit segmentations.
       modeCustomizations: {
         'studyBrowser.thumbnailDoubleClickCallback': { callbacks: { $apply: loadingReports } },
+        onBeforeDicomStore: { $set: storeUnits },
+        onBeforeSRHydration: { $set: { value: showUnits } },
       },
       sopClassHandlers: basic.sopClassHandlers.filter(handler => handler !== LEFT_OUT),
       toolbarButtons: [
@@ -47,11 +50,16 @@ export default {
       onModeEnter(managers) {
         basic.onModeEnter.call(this, managers);
         // Sections given in `toolbarSections` replace OHIF's; this one only grows.
-        const { toolbarService } = managers.servicesManager.services;
+        const { commandsManager, servicesManager } = managers;
+        const { toolbarService } = servicesManager.services;
         toolbarService.updateSection(
           toolbarService.sections.primary,
           SAVE_BUTTONS.map(({ id }) => id)
         );
+        // What *Create SR* in the panel of measurements runs; OHIF's own would write wrong units.
+        commandsManager.registerCommand('DEFAULT', 'promptSaveReport', {
+          commandFn: options => commandsManager.run('saveMeasurements', options),
+        });
       },
     };
   },
