@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 import httpx
 import pydicom
@@ -63,6 +64,18 @@ def test_objects_are_served_from_where_they_lie(put: Callable[[bytes], str], emp
     uncompressed = httpx.get(url, headers={"Accept": "application/dicom"})
     assert pydicom.dcmread(io.BytesIO(uncompressed.content)).PixelData == image.pixel_array.tobytes()
     assert httpx.get(f"{url}/rendered").headers["content-type"] == "image/jpeg"
+
+
+def test_bulk_data_is_read_by_its_range(put: Callable[[bytes], str], empty_server: RunningServer) -> None:
+    image = pydicom.dcmread(IMAGE)
+    image.ICCProfile = bytes(range(256)) * 1000
+    empty_server.ingest(put(encoded(image)), zip_in_place=True)
+    study = f"{empty_server.dicomweb}/studies/{image.StudyInstanceUID}"
+    until(lambda: httpx.get(f"{study}/metadata").status_code == 200)
+    value = httpx.get(f"{study}/metadata").json()[0]["00282000"]["BulkDataURI"]
+    response = httpx.get(urljoin(study, value), headers={"Range": "bytes=200000-200099"})
+    assert response.status_code == 206
+    assert response.content == image.ICCProfile[200_000:200_100]
 
 
 def test_what_was_replaced_is_not_read_where_the_old_one_had_its_frames(

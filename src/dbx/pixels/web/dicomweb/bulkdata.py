@@ -3,25 +3,68 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
 
-import pydicom
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from pydicom.dataset import Dataset
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
 
-from dbx.pixels.dicom.quiet import quiet
+from dbx.pixels.dicom.elements import find_value, open_data_set
 from dbx.pixels.dicom.sources import Source, open_file
 from dbx.pixels.errors import DicomError, PixelsError
-from dbx.pixels.web.dicomweb.transcoding import swapped
+from dbx.pixels.index import Instance
+from dbx.pixels.web.dicomweb import found
+from dbx.pixels.web.dicomweb.access import opened
+from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, Part, multipart_related, negotiate
+from dbx.pixels.web.dicomweb.transcoding import PIECE, swapped
+from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.vanished import Vanished
+
+_OFFERED = (MediaType(OCTET_STREAM), MediaType(OCTET_STREAM, multipart=True))
 
 #: VRs whose values are bytes; where the VR depends on other attributes, it is one of these.
 _BINARY_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", "US or OW", "US or SS or OW"}
 
 _PATH = re.compile(r"[0-9A-Fa-f]{8}(/\d{1,9}/[0-9A-Fa-f]{8})*")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
-def bulk_value(source: Source, path: str) -> bytes | None:
-    """Read one value, in little endian.
+@dataclass(frozen=True)
+class BulkValue:
+    """A value of bytes, which are read when they are sent.
+
+    Attributes
+    ----------
+    vr : str
+        Its value representation.
+    offset, length : int
+        Where it lies, in the object or what that inflates to.
+    is_big_endian, is_deflated : bool
+        How the object is written.
+    """
+
+    vr: str
+    offset: int
+    length: int
+    is_big_endian: bool
+    is_deflated: bool
+
+    def pieces(self, source: Source, first: int, end: int) -> Iterator[bytes]:
+        """Read a range of the value, in little endian."""
+        with open_file(source) as file:
+            data = open_data_set(file).file if self.is_deflated else file
+            begin, last = first - first % 8, min(end + -end % 8, self.length)  # whole units, of whatever length
+            for at in range(begin, last, PIECE):
+                data.seek(self.offset + at)
+                piece = data.read(min(PIECE, last - at))
+                if self.is_big_endian:
+                    piece = swapped(piece, self.vr)
+                yield piece[max(first - at, 0) : end - at]
+
+
+def find_bulk_value(source: Source, path: str) -> BulkValue | None:
+    """Find one value.
 
     Parameters
     ----------
@@ -32,7 +75,7 @@ def bulk_value(source: Source, path: str) -> bytes | None:
 
     Returns
     -------
-    bytes or None
+    BulkValue or None
         None if there is no such value, or it is not binary.
 
     Raises
@@ -44,28 +87,62 @@ def bulk_value(source: Source, path: str) -> bytes | None:
     """
     if not _PATH.fullmatch(path):
         return None
-    steps = path.split("/")
+    steps = [int(step, 10 if place % 2 else 16) for place, step in enumerate(path.split("/"))]
     try:
-        with quiet(), open_file(source) as file:
-            dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=[int(steps[0], 16)])
-            return _value(dataset, steps, big_endian=dataset.original_encoding[1] is False)
+        with open_file(source) as file:
+            data_set = open_data_set(file)
+            value = find_value(data_set, steps)
     except PixelsError:
         raise
     except Exception as error:  # pydicom raises whatever bad data leads to
         raise DicomError("", f"cannot be read: {error or type(error).__name__}") from error
+    if value is None or value.vr not in _BINARY_VRS:
+        return None
+    return BulkValue(*value, is_big_endian=data_set.big_endian, is_deflated=data_set.file is not file)
 
 
-def _value(dataset: Dataset, steps: list[str], *, big_endian: bool) -> bytes | None:
-    tag = int(steps[0], 16)
-    if tag not in dataset:
-        return None
-    if len(steps) > 1:
-        items = dataset[tag].value
-        number = int(steps[1])
-        is_item = dataset[tag].VR == "SQ" and number < len(items)
-        return _value(items[number], steps[2:], big_endian=big_endian) if is_item else None
-    element: Any = dataset.get_item(tag)  # as it is stored
-    vr = element.VR or (dictionary_VR(tag) if dictionary_has_tag(tag) else "UN")
-    if vr not in _BINARY_VRS or not isinstance(element.value, bytes):
-        return None
-    return swapped(element.value, vr) if big_endian else element.value
+def retrieve_bulk_data(request: Request) -> Response:
+    """Answer with a value, or with a range of it (RFC 9110 section 14).
+
+    Raises
+    ------
+    HttpError
+        404 for what is unknown; 406, 410 and 416.
+    """
+    instance = found.instance(request)
+    media_type = negotiate(request, _OFFERED)
+    vanished = request.app.state.server.vanished
+    with opened(instance, vanished) as source:
+        value = find_bulk_value(source, request.path_params["path"])
+    if value is None:
+        raise HttpError(404, "the instance has no such bulk data")
+    first, end, status, headers = 0, value.length, 200, {"Accept-Ranges": "bytes"}
+    if wanted := _RANGE.fullmatch(request.headers.get("range", "").replace(" ", "")):
+        first, end = _range(wanted[1], wanted[2], value.length)
+        headers["Content-Range"] = f"bytes {first}-{end - 1}/{value.length}"
+        status = 206
+    pieces = _pieces(instance, vanished, value, first, end)
+    pieces = chain([next(pieces, b"")], pieces)  # the first of them tells whether the object can be read
+    if media_type.multipart:
+        response = multipart_related([Part(OCTET_STREAM, pieces, str(request.url))], OCTET_STREAM)
+        response.status_code = status
+        response.headers.update(headers)
+        return response
+    headers |= {"Content-Type": OCTET_STREAM, "Content-Length": str(end - first)}
+    return StreamingResponse(pieces, status, headers)
+
+
+def _pieces(instance: Instance, vanished: Vanished, value: BulkValue, first: int, end: int) -> Iterator[bytes]:
+    with opened(instance, vanished) as source:
+        yield from value.pieces(source, first, end)
+
+
+def _range(first: str, last: str, length: int) -> tuple[int, int]:
+    """Return where a range begins and ends (RFC 9110 section 14.1.2)."""
+    if first:
+        begin, end = int(first), min(int(last or length) + 1, length)
+    else:  # so many bytes from the end
+        begin, end = max(length - int(last or 0), 0), length
+    if begin >= end:
+        raise HttpError(416, "the range lies outside of the value", {"Content-Range": f"bytes */{length}"})
+    return begin, end

@@ -1,8 +1,7 @@
-"""WADO-RS: the resources that can be retrieved, with frames and bulk data (PS3.18 10.4)."""
+"""WADO-RS: the resources that can be retrieved, and frames (PS3.18 10.4)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from starlette.concurrency import run_in_threadpool
@@ -16,16 +15,9 @@ from dbx.pixels.index import Instance
 from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import opened
 from dbx.pixels.web.dicomweb.at_once import frame_at_once
-from dbx.pixels.web.dicomweb.bulkdata import bulk_value
+from dbx.pixels.web.dicomweb.bulkdata import retrieve_bulk_data
 from dbx.pixels.web.dicomweb.frames import frame_bytes
-from dbx.pixels.web.dicomweb.media import (
-    OCTET_STREAM,
-    MediaType,
-    Part,
-    multipart_bytes,
-    multipart_related,
-    negotiate,
-)
+from dbx.pixels.web.dicomweb.media import Part, multipart_bytes, multipart_related
 from dbx.pixels.web.dicomweb.metadata import retrieve_metadata
 from dbx.pixels.web.dicomweb.objects import retrieve_objects
 from dbx.pixels.web.dicomweb.pictures import retrieve_rendered, retrieve_thumbnail
@@ -33,9 +25,6 @@ from dbx.pixels.web.dicomweb.syntaxes import Representation, frame_representatio
 from dbx.pixels.web.dicomweb.wado_uri import retrieve_by_query
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.vanished import Vanished
-
-_BULK_TYPES = (MediaType(OCTET_STREAM), MediaType(OCTET_STREAM, multipart=True))
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 async def _frames(request: Request) -> Response:
@@ -78,37 +67,6 @@ def _chained(first: Part, others: Iterator[Part]) -> Iterator[Part]:
     yield from others
 
 
-def _bulk_data(request: Request) -> Response:
-    instance = found.instance(request)
-    media_type = negotiate(request, _BULK_TYPES)
-    with opened(instance, request.app.state.server.vanished) as source:
-        value = bulk_value(source, request.path_params["path"])
-    if value is None:
-        raise HttpError(404, "the instance has no such bulk data")
-    status, headers = 200, {"Accept-Ranges": "bytes"}
-    if wanted := _RANGE.fullmatch(request.headers.get("range", "").replace(" ", "")):
-        first, last = _range(wanted[1], wanted[2], len(value))
-        headers["Content-Range"] = f"bytes {first}-{last}/{len(value)}"
-        status, value = 206, value[first : last + 1]
-    if media_type.multipart:
-        response = multipart_bytes([Part(OCTET_STREAM, value, str(request.url))], OCTET_STREAM)
-        response.status_code = status
-        response.headers.update(headers)
-        return response
-    return Response(value, status, {**headers, "Content-Type": OCTET_STREAM})
-
-
-def _range(first: str, last: str, length: int) -> tuple[int, int]:
-    """Return the first and the last byte of a range (RFC 9110 section 14.1.2)."""
-    if first:
-        begin, end = int(first), min(int(last or length), length - 1)
-    else:  # so many bytes from the end
-        begin, end = max(length - int(last or 0), 0), length - 1
-    if begin > end:
-        raise HttpError(416, "the range lies outside of the value", {"Content-Range": f"bytes */{length}"})
-    return begin, end
-
-
 _STUDY = "/studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
@@ -120,7 +78,7 @@ routes = [
     Route(f"{_SERIES}/metadata", retrieve_metadata),
     Route(f"{_INSTANCE}/metadata", retrieve_metadata),
     Route(f"{_STUDY}/metadata", retrieve_metadata),
-    Route(f"{_INSTANCE}/bulkdata/{{path:path}}", _bulk_data),
+    Route(f"{_INSTANCE}/bulkdata/{{path:path}}", retrieve_bulk_data),
     *(Route(f"{path}/rendered", retrieve_rendered) for path in (_FRAMES, _INSTANCE, _SERIES, _STUDY)),
     *(Route(f"{path}/thumbnail", retrieve_thumbnail) for path in (_FRAMES, _INSTANCE, _SERIES, _STUDY)),
     *(Route(path, retrieve_objects) for path in (_INSTANCE, _SERIES, _STUDY)),
