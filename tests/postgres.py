@@ -38,8 +38,9 @@ class Postgres:
         self._run("pg_ctl", "start", "-w", "-l", str(self._folder / "log"), "-o", f"-k {self._folder} -h '' -F")
 
     def stop(self) -> None:
-        """Stop it, whoever is connected."""
-        self._run("pg_ctl", "stop", "-m", "immediate")
+        """Stop it if it runs, whoever is connected."""
+        if (self._folder / "data" / "postmaster.pid").exists():
+            self._run("pg_ctl", "stop", "-m", "immediate")
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), "-D", str(self._folder / "data"), *arguments]

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,23 +79,3 @@ def files(server: RunningServer) -> list[str]:
     folder = volume(server)
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in found if not name.endswith("/lock"))
-
-
-@contextmanager
-def served(home: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server in a process of its own, and the root of its DICOMweb services."""
-    command = [Path(sys.executable).with_name("pixels"), "serve", "--home", home, "--port", "0"]
-    log = home.with_name("log")
-    with log.open("w") as stderr, subprocess.Popen(command, stderr=stderr, text=True) as server:
-        while not (root := re.search(r"http://\S+/dicom-web", log.read_text())) or not _is_up(root[0]):
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.1)
-        yield server, root[0]
-        server.terminate()
-
-
-def _is_up(root: str) -> bool:
-    try:
-        return httpx.get(f"{root}/studies").status_code in (200, 204)
-    except httpx.TransportError:
-        return False

@@ -8,11 +8,13 @@ from pathlib import Path
 import httpx
 
 from dbx.pixels import Catalog
-from stow import RELATED, instance, multipart, served, stored, uids
+from served import serving
+from stow import RELATED, instance, multipart, stored, uids
 
 from conftest import TEST_FILES
 
 CT = TEST_FILES / "CT_small.dcm"
+HEADERS = {"Content-Type": RELATED}
 
 
 def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
@@ -20,17 +22,17 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     contents = [instance(CT) for _ in range(30)]
     answered: list[bytes] = []
 
-    with served(home) as (server, root), ThreadPoolExecutor(8) as pool, httpx.Client(timeout=60) as client:
+    with serving(home) as server, ThreadPoolExecutor(8) as pool, httpx.Client(timeout=60) as client:
 
         def send(content: bytes) -> None:
             try:
-                response = client.post(f"{root}/studies", content=multipart(content), headers={"Content-Type": RELATED})
+                response = client.post(f"{server.dicomweb}/studies", content=multipart(content), headers=HEADERS)
             except httpx.TransportError:
                 return
             assert response.status_code == 200
             answered.append(content)
             if len(answered) >= 10:
-                server.kill()
+                server.process.kill()
 
         list(pool.map(send, contents))
     assert 10 <= len(answered) < len(contents)
@@ -41,9 +43,9 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     for content in answered:
         assert Path(paths[uids(content)[2]]).read_bytes() == content
 
-    with served(home) as (_, root), httpx.Client(timeout=60) as client:  # clients try again what was not answered
-        response = client.post(f"{root}/studies", content=multipart(*contents), headers={"Content-Type": RELATED})
+    with serving(home) as server, httpx.Client(timeout=60) as client:  # clients try again what was not answered
+        response = client.post(f"{server.dicomweb}/studies", content=multipart(*contents), headers=HEADERS)
         assert stored(response) == [uids(content)[2] for content in contents]
-        assert len(client.get(f"{root}/instances").json()) == len(contents)
+        assert len(client.get(f"{server.dicomweb}/instances").json()) == len(contents)
     left = [path for path in (home / "Volumes").rglob("*") if path.is_file() and path.name != "lock"]
     assert sorted(path.stem for path in left) == sorted(uids(content)[2] for content in contents)

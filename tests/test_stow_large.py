@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from stow import RELATED, multipart, served, uids
+from served import serving
+from stow import RELATED, multipart, uids
 
 from conftest import TEST_FILES
 
@@ -39,7 +40,7 @@ def body() -> Iterator[bytes]:
     yield after
 
 
-def peak_memory(server: subprocess.Popen[str]) -> int:
+def peak_memory(server: subprocess.Popen[bytes]) -> int:
     """The most bytes that a process has had in memory."""
     status = Path(f"/proc/{server.pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
@@ -47,13 +48,14 @@ def peak_memory(server: subprocess.Popen[str]) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell the peak of memory")
 def test_memory_stays_flat_while_a_large_object_is_stored(tmp_path: Path) -> None:
-    with served(tmp_path / "home") as (server, root), httpx.Client(timeout=120) as client:
+    with serving(tmp_path / "home") as server, httpx.Client(timeout=120) as client:
+        root = server.dicomweb
         small = (TEST_FILES / "MR_small.dcm").read_bytes()
         client.post(f"{root}/studies", content=multipart(small), headers={"Content-Type": RELATED})
-        before = peak_memory(server)
+        before = peak_memory(server.process)
         for status in (200, 202):  # the second time it is compared with what is there
             response = client.post(f"{root}/studies", content=body(), headers={"Content-Type": RELATED})
             assert response.status_code == status
-            assert peak_memory(server) - before < GROWTH
+            assert peak_memory(server.process) - before < GROWTH
         study = uids((TEST_FILES / "CT_small.dcm").read_bytes())[0]
         assert client.delete(f"{root}/studies/{study}").status_code == 204

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Iterable
@@ -98,6 +99,7 @@ def run(
         timeout_graceful_shutdown=_GRACE,
         server_header=False,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends like Ctrl+C
     try:
         is_empty = _prepare(catalog, index_url)
         listener.listen()  # whoever calls from here on is answered
@@ -109,13 +111,14 @@ def run(
             with TemporaryDirectory(prefix="pixels-metrics-") as folder:
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
                 _Workers(config, sockets=[listener]).run()
-            return
-        server = uvicorn.Server(config)
-        server.run(sockets=[listener])
-        if not server.started:
-            sys.exit(1)
+        else:
+            server = uvicorn.Server(config)
+            server.run(sockets=[listener])
+            if not server.started:
+                sys.exit(1)
     except KeyboardInterrupt:
-        click.echo("Stopped.", err=True)
+        pass
+    click.echo("Stopped.", err=True)
 
 
 def is_free(port: int) -> bool:
