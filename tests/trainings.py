@@ -78,8 +78,8 @@ def new_model(models: Models, name: str, labels: Iterable[str] = LABELS, **train
     """Make a model with a network of some thousand weights; `train` replaces parts of its configs/train.json."""
     voxel = FIELD_OF_VIEW_MM / SIZE, FIELD_OF_VIEW_MM / SIZE, LENGTH_MM / SLICES
     models.new(name, list(labels), "UNet", spacing=voxel, window=(SIZE, SIZE, SLICES))
+    small = {"channels": [8, 16], "strides": [2], "num_res_units": 1}
     for config in ("train", "inference"):
-        small = {"channels": [8, 16], "strides": [2], "num_res_units": 1}
         edit(models.folder / name / "configs" / f"{config}.json", lambda it: it["network_def"].update(small))
     edit(models.folder / name / "configs" / "train.json", lambda it: it.update({"learning_rate": 0.01} | train))
 
@@ -95,8 +95,8 @@ def wait(trainings: Trainings, task: Task, until: Callable[[Task], bool] = lambd
     """Wait until a training has ended, or is as far as wanted."""
     give_up = time.monotonic() + _PATIENCE
     while not until(task := trainings.find(task.id)):
-        assert time.monotonic() < give_up, f"{task}\n{trainings.log(task.id)}"
-        assert not task.status.has_ended, f"{task}\n{trainings.log(task.id)}"
+        assert time.monotonic() < give_up, f"{task}\n{trainings.log_path(task.id).read_text()}"
+        assert not task.status.has_ended, f"{task}\n{trainings.log_path(task.id).read_text()}"
         time.sleep(0.05)
     return task
 

@@ -176,4 +176,5 @@ class Learning:
             self._versions.set_champion(version)
         self._folder.update(version=version)
         self._folder.note(note)
+        self._run.register(self._catalog, self._name, version)
         return version

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import os
+import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from io import BytesIO
+from typing import Any, TypeVar
 
-from dbx.pixels.ai.models import ModelInfo
+import httpx
+import pydicom
+
+from dbx.pixels import errors
+from dbx.pixels.ai.info import ModelInfo
+from dbx.pixels.ai.segmentation import read_segmentation
 from dbx.pixels.ai.segmented import Segmented
+from dbx.pixels.ai.series import read_series
+from dbx.pixels.errors import ModelNotFoundError, ModelNotReadyError, PixelsError, RunCancelledError, ServingError
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table.principal import Principal
+
+_T = TypeVar("_T")
+
+#: The environment's variable that holds the bearer token for the endpoint.
+TOKEN = "PIXELS_SERVING_TOKEN"
+
+#: Seconds within which an endpoint takes a connection, and within which it answers.
+_TIMEOUT = httpx.Timeout(3600.0, connect=10.0)
+#: Seconds between two looks at whether the caller still waits.
+_PATIENCE = 0.2
 
 
 class RemoteRunner:
@@ -17,14 +39,14 @@ class RemoteRunner:
     Parameters
     ----------
     url : str
-        Of the endpoint, such as ``http://127.0.0.1:5000``; ``/invocations`` may be left out. What
+        Of the endpoint, such as ``http://127.0.0.1:8043``; ``/invocations`` may be left out. What
         ``PIXELS_SERVING_TOKEN`` holds is sent as bearer token.
     index : ServingIndex
         Where series are looked up, as far as the principal may see them.
     """
 
     def __init__(self, url: str, index: ServingIndex) -> None:
-        self._url = url
+        self._url = f"{url.rstrip('/').removesuffix('/invocations')}/invocations"
         self._index = index
 
     def info(self) -> ModelInfo:
@@ -33,9 +55,29 @@ class RemoteRunner:
         Raises
         ------
         ServingError
+            If the endpoint cannot be reached, or is none of ours.
+        """
+        answer = self._ask({"series_uid": "", "output": "info"}, lambda: False)
+        return self._understood(lambda: ModelInfo(**{**answer, "prompts": tuple(answer["prompts"])}))
+
+    def ready(self, model: str) -> ModelInfo:
+        """Return what is known of a model that can be run.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If the endpoint serves another model.
+        ModelNotReadyError
+            If that cannot be run.
+        ServingError
             If the endpoint cannot be reached.
         """
-        raise NotImplementedError
+        info = self.info()
+        if info.name != model:
+            raise ModelNotFoundError(model, f"is not what {self._url} serves", f"It serves {info.name}.")
+        if not info.is_ready:
+            raise ModelNotReadyError(model, "is not ready", info.reason)
+        return info
 
     def run(
         self,
@@ -63,4 +105,62 @@ class RemoteRunner:
         RunCancelledError
             If the caller gave up.
         """
-        raise NotImplementedError
+        series = read_series(self._index, series_uid, principal)
+        info = self.ready(model)
+        if version not in (None, info.version):
+            raise ModelNotFoundError(model, f"has no version {version} at {self._url}", f"It serves {info.version}.")
+        if on_progress:
+            on_progress(0.0, "segmenting")
+        started = time.monotonic()
+        asked = {"series_uid": series_uid, "params": dict(params or {}), "output": "bytes"}
+        answer = self._ask(asked, is_cancelled or (lambda: False))
+        labels = dict(info.labels)
+        segmentation = self._understood(lambda: pydicom.dcmread(BytesIO(base64.b64decode(answer["seg"]))))
+        labelmap = read_segmentation(segmentation, series, labels=labels).values
+        if on_progress:
+            on_progress(1.0, "segmenting")
+        return Segmented(series, labelmap, labels, model, answer["version"], time.monotonic() - started)
+
+    def _ask(self, inputs: Mapping[str, Any], is_cancelled: Callable[[], bool]) -> dict[str, Any]:
+        try:
+            response = asyncio.run(self._post({"inputs": inputs}, is_cancelled))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            problem = f"cannot be reached: {str(error) or type(error).__name__}"
+            raise ServingError(self._url, problem, "Start it: pixels models serve NAME.") from error
+        if response.is_error:
+            raise self._raised_there(response)
+        return self._understood(lambda: response.json()["predictions"])
+
+    async def _post(self, payload: Mapping[str, Any], is_cancelled: Callable[[], bool]) -> httpx.Response:
+        token = os.environ.get(TOKEN)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with httpx.AsyncClient(timeout=_TIMEOUT, headers=headers) as client:
+            answer = asyncio.create_task(client.post(self._url, json=payload))
+            while not answer.done():
+                await asyncio.wait([answer], timeout=_PATIENCE)
+                if is_cancelled():
+                    answer.cancel()
+                    raise RunCancelledError(payload["inputs"]["series_uid"], "the run was cancelled")
+            return answer.result()
+
+    def _raised_there(self, response: httpx.Response) -> PixelsError:
+        """Return what was raised at the endpoint, if it tells that, else that it failed."""
+        try:
+            told = response.json()
+            kind = vars(errors)[told["kind"]]
+            if not issubclass(kind, PixelsError):
+                raise TypeError(kind)
+            facts = told["subject"], told["problem"], told["remedy"]
+        except (ValueError, KeyError, TypeError):
+            problem = f"answers {response.status_code}: {' '.join(response.text.split())[:300]}"
+            return ServingError(self._url, problem, "Its log says more.")
+        if kind is errors.SeriesNotFoundError:
+            remedy = "Register the model with the table, or the DICOMweb server, that has it."
+            return ServingError(self._url, f"does not find series {facts[0]}", remedy)
+        return kind(*facts)
+
+    def _understood(self, read: Callable[[], _T]) -> _T:
+        try:
+            return read()
+        except Exception as error:
+            raise ServingError(self._url, "answers what no model of ours does", "Check its URL.") from error

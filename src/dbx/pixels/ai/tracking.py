@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from dbx.pixels.ai.examples import Examples
 from dbx.pixels.ai.extra import extra_ai
+from dbx.pixels.ai.sources import table_config
+from dbx.pixels.catalog import Catalog
 from dbx.pixels.storage import Home
 
 if TYPE_CHECKING:
@@ -141,6 +143,14 @@ class TrackedRun:
                 path = Path(folder) / f"epoch-{epoch:04}-sample-{number}.png"
                 picture.save(path)
                 self.client.log_artifact(self.id, str(path), "samples")
+
+    @_tolerant
+    def register(self, catalog: Catalog, model: str, version: str) -> None:
+        """Register the version that came of it, to be served with series from where earlier ones got them."""
+        from dbx.pixels.ai.registry import Registry
+
+        registry = Registry(catalog.home)
+        registry.register(model, version, registry.source(model) or table_config(catalog), self.id)
 
     @_tolerant
     def end(self, status: str, details: Iterable[str]) -> None:

@@ -119,16 +119,15 @@ class Trainings:
         self._look()
         return self._folder(task_id).task()
 
-    def log(self, task_id: str) -> str:
-        """Return what a training's process printed.
+    def log_path(self, task_id: str) -> Path:
+        """Return the file of what a training's process printed; it need not be there yet.
 
         Raises
         ------
         TrainingError
             If there is none of this name.
         """
-        log = self._folder(task_id).log
-        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        return self._folder(task_id).log
 
     def stop(self, task_id: str | None = None) -> Task | None:
         """Stop a training, or one that waits; what it has learned up to now becomes a version.

@@ -32,6 +32,7 @@ _MODULE_BY_VERB = {
     "segment": "segment",
     "serve": "serve",
     "sql": "sql",
+    "train": "train",
 }
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from dbx.pixels.ai.info import ModelInfo
 from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.template import NETWORKS
+from dbx.pixels.cli.model_serving import register, rollback, serve
 from dbx.pixels.cli.output import counted
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.storage import Home
@@ -37,6 +38,11 @@ def _with_models(verb: Callable[..., None]) -> Callable[..., None]:
 @click.group()
 def models() -> None:
     """List, add, make and remove AI models, which are MONAI bundles."""
+
+
+models.add_command(register)
+models.add_command(rollback)
+models.add_command(serve)
 
 
 @models.command("list")

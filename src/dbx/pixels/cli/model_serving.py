@@ -1,0 +1,72 @@
+"""`pixels models register`, `serve` and `rollback`: which version of a model is used, here and by others."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from dbx.pixels.ai.models import Models
+from dbx.pixels.ai.sources import TOKEN, dicom_web_config, table_config
+from dbx.pixels.catalog import Catalog
+from dbx.pixels.cli.options import with_catalog
+from dbx.pixels.errors import ModelError
+from dbx.pixels.storage import Home
+
+#: Seconds that a served model may take for one series: MLflow allows for one minute.
+_LONGEST = 3600
+
+
+@click.command()
+@click.argument("name")
+@with_catalog
+@click.option("--dicom-web", metavar="URL", help="fetch series from this DICOMweb server instead of the table")
+def register(catalog: Catalog, name: str, dicom_web: str | None) -> None:
+    """Register the version of a model that is used, with where it gets its series from, in MLflow."""
+    from dbx.pixels.ai.registry import Registry
+
+    version = Models(catalog.home.models).versions(name).champion()
+    source = dicom_web_config(dicom_web) if dicom_web else table_config(catalog)
+    number = Registry(catalog.home).register(name, version, source)
+    click.echo(f"{name} {version} is version {number} in MLflow: pixels models serve {name}")
+    if dicom_web:
+        click.echo(f"The endpoint sends the token that {TOKEN} holds when it is started.")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--home", metavar="DIR", help="where models lie  [default: $PIXELS_HOME or ~/.pixels]")
+@click.option("--port", default=8043, show_default=True, type=click.IntRange(1, 65535))
+def serve(name: str, home: str | None, port: int) -> None:
+    """Serve the registered version of a model at http://127.0.0.1:PORT/invocations until interrupted."""
+    from dbx.pixels.ai.registry import CHAMPION, Registry
+    from dbx.pixels.ai.tracking import tracking_uri
+
+    place = Home.from_environment(home)
+    if Registry(place).follow_champion(name) is None:
+        problem = "is not registered, or not in the version that is used"
+        raise ModelError(name, problem, f"pixels models register {name}")
+    uri = tracking_uri(place)
+    environment = {
+        "MLFLOW_TRACKING_URI": uri,
+        "MLFLOW_REGISTRY_URI": uri,
+        "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": str(_LONGEST),
+    }
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", f"models:/{name}@{CHAMPION}"]
+    address = ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    os.execve(sys.executable, [*command, *address], os.environ | environment)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--home", metavar="DIR", help="where models lie  [default: $PIXELS_HOME or ~/.pixels]")
+def rollback(name: str, home: str | None) -> None:
+    """Use the version of a model that was used before the present one."""
+    place = Home.from_environment(home)
+    version = Models(place.models).versions(name).roll_back()
+    click.echo(f"{name}: version {version} is used from now on")
+    if place.mlflow.exists():
+        from dbx.pixels.ai.registry import Registry
+
+        Registry(place).follow_champion(name)
