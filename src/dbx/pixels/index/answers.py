@@ -30,13 +30,14 @@ from dbx.pixels.index.urls import quoted, resource_url
 _ROOT = BULK_ROOT.decode()
 _ABOVE_INSTANCES = STUDY_TAGS | SERIES_TAGS | COMPUTED
 
-_STUDY_ANSWER = (schema.study.c.answer,)
-_STUDY_SUMMARY = (schema.study.c.id, schema.study.c.summary)
+_STUDY = (schema.study.c.id, schema.study.c.answer, schema.study.c.others)
+_ANSWER = (schema.study.c.answer,)
 _SERIES = (
     schema.series.c.id,
     schema.series.c.study_id,
     schema.series.c.summary,
-    schema.study.c.summary.label("of_study"),
+    schema.study.c.answer,
+    schema.study.c.others,
 )
 #: First what differs between the instances of a series.
 _INSTANCE = (
@@ -65,7 +66,7 @@ _SERIES_BY_ID = (
 def columns(wanted: Search) -> tuple[sa.ColumnElement[Any], ...]:
     """Return the columns of studies, series with their studies, or instances that `answers` needs."""
     if wanted.level is Level.STUDY:
-        return _STUDY_ANSWER if _is_ready(wanted) else _STUDY_SUMMARY
+        return _ANSWER if _is_ready(wanted) else _STUDY
     if wanted.level is Level.SERIES:
         return _SERIES
     return _PLACED_INSTANCE if _needs_metadata(wanted) else _INSTANCE
@@ -79,7 +80,7 @@ def answers(connection: sa.Connection, scope: int, wanted: Search, rows: Sequenc
         return _with_first_instances(connection, scope, wanted, _told_of_series(rows))
     if _is_ready(wanted):
         return [row.answer for row in rows]
-    return _with_first_instances(connection, scope, wanted, {row.id: orjson.loads(row.summary) for row in rows})
+    return _with_first_instances(connection, scope, wanted, {row.id: _told_of_study(row) for row in rows})
 
 
 def _is_ready(wanted: Search) -> bool:
@@ -122,13 +123,17 @@ def _with_first_instances(
     return texts
 
 
+def _told_of_study(row: Any) -> DataSet:
+    return _in_order(orjson.loads(row.answer) | orjson.loads(row.others))
+
+
 def _told_of_series(rows: Iterable[Any]) -> dict[int, DataSet]:
     """Return what series and their studies tell, by id; where they contradict each other, the study."""
     studies: dict[int, DataSet] = {}
     told = {}
     for row in rows:
         if row.study_id not in studies:
-            studies[row.study_id] = orjson.loads(row.of_study)
+            studies[row.study_id] = _told_of_study(row)
         series = orjson.loads(row.summary)
         told[row.id] = _in_order(series | studies[row.study_id] | {RETRIEVE_URL: series[RETRIEVE_URL]})
     return told

@@ -123,8 +123,8 @@ def _study_row(scope: int, members: Sequence[Any]) -> tuple[Any, ...]:
         several(classes),
         len(members),
         instances,
-        _told(told),
         _told({tag: element for tag, element in told.items() if tag in ALWAYS[Level.STUDY]}),
+        _told({tag: element for tag, element in told.items() if tag not in ALWAYS[Level.STUDY]}),
     )
 
 

@@ -10,7 +10,7 @@ from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
 from dbx.pixels.index.model import Level
 
 #: To be raised whenever what the tables hold changes: an index of another layout is made anew.
-LAYOUT = 4
+LAYOUT = 5
 
 #: The scope in which everything is visible; others belong to row filters (see `scopes`).
 EVERYTHING_SCOPE = 0
@@ -72,8 +72,8 @@ scope = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
 )
 
-#: `summary` is JSON: the attributes of the level that are not empty, and those that the index computes; `answer` is
-#: those of them that always come when studies are searched for.
+#: `answer` is JSON of the attributes that always come when studies are searched for, `others` of the others of the
+#: level; without those that are empty, and with those that the index computes.
 study = sa.Table(
     "study",
     metadata,
@@ -84,13 +84,13 @@ study = sa.Table(
     sa.Column("SOPClassesInStudy", sa.Text),
     sa.Column("NumberOfStudyRelatedSeries", sa.Integer),
     sa.Column("NumberOfStudyRelatedInstances", sa.Integer),
-    sa.Column("summary", sa.LargeBinary),
     sa.Column("answer", sa.LargeBinary),
+    sa.Column("others", sa.LargeBinary),
     sa.PrimaryKeyConstraint("id", "scope"),
 )
 
-#: `summary` holds the attributes of patient and study, too, as the series has them. Without a visible instance, a
-#: series is in no scope.
+#: `summary` is likewise JSON of all attributes, and of those of patient and study as the series has them. Without a
+#: visible instance, a series is in no scope.
 series = sa.Table(
     "series",
     metadata,
