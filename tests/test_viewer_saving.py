@@ -12,7 +12,11 @@ from playwright.sync_api import Browser
 from pydicom.uid import EnhancedSRStorage, SegmentationStorage
 
 from dbx.pixels import Catalog
+from dbx.pixels.ai.segmentation import read_segmentation
+from dbx.pixels.ai.series import read_series
 from dbx.pixels.dicom.phantom import write_ct_series
+from dbx.pixels.index import ServingIndex
+from dbx.pixels.table import EVERYTHING
 from headers import PYDICOM_DATA
 from viewer_browser import Viewer, new_page
 from web_server import RunningServer, running
@@ -108,7 +112,16 @@ def test_a_segmentation_is_saved_and_comes_back(viewer: Viewer, server: RunningS
     assert np.count_nonzero(segmentation.pixel_array) == voxels
     images = {image.SOPInstanceUID for image in server.stored("CT")}
     (frame,) = segmentation.PerFrameFunctionalGroupsSequence
-    assert frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID in images
+    source = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+    assert source in images
+    index = ServingIndex.open(server.catalog)
+    index.sync()
+    series = read_series(index, segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID, EVERYTHING)
+    index.close()
+    labelmap = read_segmentation(segmentation, series)
+    (place,) = np.flatnonzero(labelmap.values.any(axis=(1, 2)))
+    assert series.slices[place].instance.SOPInstanceUID == source
+    assert np.array_equal(labelmap.values[place], segmentation.pixel_array)
 
     viewer.open_study(study)
     viewer.open_no_image("Segmentation 1")
