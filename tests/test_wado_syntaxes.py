@@ -18,6 +18,7 @@ from dbx.pixels.web.dicomweb.syntaxes import frame_representation, object_syntax
 from dbx.pixels.web.errors import HttpError
 
 OCTETS = "application/octet-stream"
+JPEG_XL = "1.2.840.10008.1.2.4.112"
 
 
 @pytest.mark.parametrize(
@@ -43,9 +44,9 @@ def test_objects_are_sent_in_the_first_syntax_that_is_possible(
     assert object_syntax(stored, wanted) == sent
 
 
-def representation(stored: str, accept: str, *, single: bool = True) -> str:
+def representation(stored: str, accept: str, *, bits_allocated: int = 16, single: bool = True) -> str:
     request = Request({"type": "http", "query_string": b"", "headers": [(b"accept", accept.encode())]})
-    chosen = frame_representation(request, stored, single=single)
+    chosen = frame_representation(request, stored, bits_allocated=bits_allocated, single=single)
     assert chosen.content_type == f"{chosen.media_type.name}; transfer-syntax={chosen.transfer_syntax}"
     return f"{chosen.media_type}; {chosen.transfer_syntax}"
 
@@ -64,6 +65,14 @@ def representation(stored: str, accept: str, *, single: bool = True) -> str:
 )
 def test_frames_are_sent_as_the_client_likes_best(stored: str, accept: str, sent: str) -> None:
     assert representation(stored, accept) == sent
+
+
+def test_frames_that_viewers_do_not_decode_are_sent_uncompressed_unless_they_are_asked_for() -> None:
+    any_syntax, as_stored = f"{OCTETS}; transfer-syntax=*", f"{OCTETS}; transfer-syntax={RLELossless}"
+
+    assert representation(RLELossless, any_syntax, bits_allocated=32) == f"{OCTETS}; {ExplicitVRLittleEndian}"
+    assert representation(RLELossless, as_stored, bits_allocated=32) == f"{OCTETS}; {RLELossless}"
+    assert representation(JPEG_XL, any_syntax) == f"{OCTETS}; {ExplicitVRLittleEndian}"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ def frame_at_once(request: Request) -> Response:
     instance = found.instance_at_once(request)
     image = found.image_of(instance)
     numbers = found.frames(request, image)
-    representation = frame_representation(request, instance.TransferSyntaxUID, single=len(numbers) == 1)
+    representation = frame_representation(
+        request, instance.TransferSyntaxUID, bits_allocated=image.bits_allocated, single=len(numbers) == 1
+    )
     place = stored_place(image, numbers[0], representation.transfer_syntax) if len(numbers) == 1 else None
     if place is None or place[1] > _MOST_BYTES:
         raise BlockingIOError("there is more to do than to read one frame")

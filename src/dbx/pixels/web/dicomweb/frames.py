@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
 from dbx.pixels.dicom.codecs import DECODERS
 from dbx.pixels.dicom.image import ImagePixel
@@ -28,6 +28,9 @@ _IMAGE_TYPES = {
     for syntax in syntaxes
 }
 
+#: Transfer syntaxes that viewers in browsers do not decode: encapsulated uncompressed, deflated frames, JPEG XL.
+_RARE = frozenset(f"1.2.840.10008.1.2.{syntax}" for syntax in ("1.98", "8.1", "4.110", "4.111", "4.112"))
+
 
 def media_type_of(transfer_syntax: str) -> str:
     """Return the media type of frames in a transfer syntax."""
@@ -37,6 +40,11 @@ def media_type_of(transfer_syntax: str) -> str:
 def can_be_decoded(transfer_syntax: str) -> bool:
     """Tell whether frames in a transfer syntax can be sent uncompressed; videos are too large for that."""
     return transfer_syntax in NATIVE or transfer_syntax in DECODERS or transfer_syntax == DeflatedExplicitVRLittleEndian
+
+
+def is_widely_decoded(transfer_syntax: str, bits_allocated: int) -> bool:
+    """Tell whether viewers can be expected to decode frames: RLE of doses, with 32 bits, they cannot."""
+    return transfer_syntax not in _RARE and not (transfer_syntax == RLELossless and bits_allocated > 16)
 
 
 def syntax_as_stored(transfer_syntax: str) -> str | None:

@@ -38,7 +38,9 @@ def _read_frames(request: Request) -> Response:
     instance = found.instance(request)
     image = found.image_of(instance)
     numbers = found.frames(request, image)
-    representation = frame_representation(request, instance.TransferSyntaxUID, single=len(numbers) == 1)
+    representation = frame_representation(
+        request, instance.TransferSyntaxUID, bits_allocated=image.bits_allocated, single=len(numbers) == 1
+    )
     parts = _frame_parts(instance, image, numbers, representation, request.app.state.server.vanished)
     if len(numbers) > 1:
         first = next(parts)  # whose status tells what is wrong

@@ -10,7 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from starlette.requests import Request
 
 from dbx.pixels.catalog.arrivals import is_uid
-from dbx.pixels.web.dicomweb.frames import can_be_decoded, media_type_of, syntax_as_stored
+from dbx.pixels.web.dicomweb.frames import can_be_decoded, is_widely_decoded, media_type_of, syntax_as_stored
 from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, accept_texts, accepted, negotiate, ranges_of
 from dbx.pixels.web.errors import HttpError
 
@@ -74,7 +74,7 @@ def object_syntax(stored: str | None, wanted: Iterable[str]) -> str | None:
     return None
 
 
-def frame_representation(request: Request, stored: str | None, *, single: bool) -> Representation:
+def frame_representation(request: Request, stored: str | None, *, bits_allocated: int, single: bool) -> Representation:
     """Choose how frames are sent.
 
     Parameters
@@ -83,6 +83,8 @@ def frame_representation(request: Request, stored: str | None, *, single: bool) 
         Whose Accept header says what the client takes.
     stored : str or None
         Transfer syntax of the object.
+    bits_allocated : int
+        Of a sample.
     single : bool
         Whether it is one frame, which needs no multipart answer.
 
@@ -91,14 +93,14 @@ def frame_representation(request: Request, stored: str | None, *, single: bool) 
     HttpError
         406, if the client takes nothing that can be had.
     """
-    return _frame_representation(accept_texts(request), stored or "", single=single)
+    return _frame_representation(accept_texts(request), stored or "", bits_allocated, single=single)
 
 
 @lru_cache(maxsize=1024)  # a client says the same for all frames of a series
-def _frame_representation(texts: tuple[str, ...], stored: str, *, single: bool) -> Representation:
+def _frame_representation(texts: tuple[str, ...], stored: str, bits_allocated: int, *, single: bool) -> Representation:
     stored = stored if is_uid(stored) else ""
     as_stored = syntax_as_stored(stored)
-    by_type = {OCTET_STREAM: _octet_stream_syntaxes(stored, as_stored)}
+    by_type = {OCTET_STREAM: _octet_stream_syntaxes(stored, as_stored, bits_allocated)}
     if as_stored and (image_type := media_type_of(as_stored)) != OCTET_STREAM:
         by_type[image_type] = {None: as_stored, AS_STORED: as_stored, as_stored: as_stored}
     offered = [MediaType(name, multipart) for multipart in (True, False)[: 1 + single] for name in by_type]
@@ -111,10 +113,12 @@ def _frame_representation(texts: tuple[str, ...], stored: str, *, single: bool) 
     raise HttpError(406, f"can be had as {', '.join(map(str, offered))}, in transfer syntax {known or 'none'}")
 
 
-def _octet_stream_syntaxes(stored: str, as_stored: str | None) -> dict[str | None, str]:
+def _octet_stream_syntaxes(stored: str, as_stored: str | None, bits_allocated: int) -> dict[str | None, str]:
     syntaxes: dict[str | None, str] = {}
     if as_stored:
         syntaxes = {AS_STORED: as_stored, as_stored: as_stored}
     if can_be_decoded(stored):
         syntaxes |= {None: ExplicitVRLittleEndian, ExplicitVRLittleEndian: ExplicitVRLittleEndian}
+        if not is_widely_decoded(stored, bits_allocated):
+            syntaxes[AS_STORED] = ExplicitVRLittleEndian  # any syntax will do (PS3.18 8.7.3.5.2): one that is of use
     return syntaxes
