@@ -259,6 +259,12 @@ def repeated_frames(images: Images) -> Images:
     return [enhanced([*images, *images])]
 
 
+def with_frames_that_are_not_there(images: Images) -> Images:
+    image = enhanced(images)
+    image.NumberOfFrames = 2**31 - 1
+    return [image]
+
+
 def in_colour(images: Images) -> Images:
     for image in images:
         image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
@@ -284,6 +290,7 @@ def in_colour(images: Images) -> Images:
         (without_positions, "does not say where its images lie"),
         (phases, "has several images at one place, of different AcquisitionTime"),
         (repeated_frames, "has several frames at one place"),
+        (with_frames_that_are_not_there, "does not say where its images lie"),
         (in_colour, "is in colour"),
     ],
 )

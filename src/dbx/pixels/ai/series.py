@@ -23,10 +23,14 @@ from dbx.pixels.engine.pool import map_ordered
 from dbx.pixels.errors import PixelDataError, SeriesNotFoundError, StorageError, UnsuitableSeriesError
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.index.opening import opened
+from dbx.pixels.storage.paths import is_remote
 from dbx.pixels.table.principal import Principal
 
 #: Frames of one object that are decoded one after the other; other threads take the next ones.
 _FRAMES_AT_ONCE = 16
+
+#: Slices that are fetched from a store at once: answers take longer than decoding.
+_FETCHES_AT_ONCE = 16
 
 #: Functional groups, of which a header would be long, and pixel data.
 _NO_HEADER = ("52009229", "52009230", "7FE00010")
@@ -99,7 +103,9 @@ class Series:
             If an object cannot be read, or is another one than was indexed. It names the series, not the object.
         """
         volume = np.empty(self.shape, np.float32)
-        with closing(map_ordered(lambda places: self._read(places, volume), self._portions())) as read:
+        is_far = any(is_remote(one.instance.local_path) for one in self.slices)
+        workers = _FETCHES_AT_ONCE if is_far else None
+        with closing(map_ordered(lambda at: self._read(at, volume), self._portions(), workers=workers)) as read:
             for count in read:
                 if on_slice:
                     for _ in range(count):

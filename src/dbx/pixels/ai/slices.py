@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
@@ -132,15 +132,18 @@ def _check_kind(instance: Instance, metadata: Json) -> None:
     raise UnsuitableSeriesError(instance.SeriesInstanceUID, problem, "Choose a series of one volume.")
 
 
-def _frames(instance: Instance, metadata: Json) -> list[list[Json]]:
-    """Return for each frame where its attributes are looked for: its own groups, those of all frames, the data set."""
+def _frames(instance: Instance, metadata: Json) -> Iterator[list[Json]]:
+    """Yield for each frame where its attributes are looked for: its own groups, those of all frames, the data set."""
     number = instance.pixels["NumberOfFrames"] or 1
     shared = _macros(_values(metadata, "SharedFunctionalGroupsSequence")[:1])
+    if number == 1:
+        yield [*_macros(_values(metadata, "PerFrameFunctionalGroupsSequence")[:1]), *shared, metadata]
+        return
+    # Of several frames, one position tells nothing.
+    common = [{tag: value for tag, value in item.items() if tag != _POSITION} for item in (*shared, metadata)]
     per_frame = _values(metadata, "PerFrameFunctionalGroupsSequence")
-    root: Json = metadata
-    if number > 1:  # of several frames one position tells nothing
-        root = {tag: element for tag, element in metadata.items() if tag != _tag("ImagePositionPatient")}
-    return [[*_macros(per_frame[frame : frame + 1]), *shared, root] for frame in range(number)]
+    for frame in range(number):
+        yield [*_macros(per_frame[frame : frame + 1]), *common]
 
 
 def _macros(items: Sequence[Json]) -> list[Json]:
@@ -173,3 +176,6 @@ def _tag(keyword: str) -> str:
     tag = tag_for_keyword(keyword)
     assert tag is not None
     return f"{tag:08X}"
+
+
+_POSITION = _tag("ImagePositionPatient")
