@@ -14,7 +14,7 @@ from pydicom.uid import (
 )
 from starlette.requests import Request
 
-from dbx.pixels.web.dicomweb.syntaxes import frame_representation, object_syntax
+from dbx.pixels.web.dicomweb.syntaxes import DEFAULT, frame_representation, object_syntax
 from dbx.pixels.web.errors import HttpError
 
 OCTETS = "application/octet-stream"
@@ -30,9 +30,12 @@ JPEG_XL = "1.2.840.10008.1.2.4.112"
         (RLELossless, [JPEGBaseline8Bit, RLELossless], RLELossless),
         (RLELossless, [JPEGBaseline8Bit, ExplicitVRLittleEndian], ExplicitVRLittleEndian),
         (RLELossless, [JPEGBaseline8Bit], None),
+        (RLELossless, [DEFAULT], ExplicitVRLittleEndian),
         (MPEG4HP41, [ExplicitVRLittleEndian], None),
+        (MPEG4HP41, [DEFAULT], MPEG4HP41),
         (MPEG4HP41, ["*"], MPEG4HP41),
         ("1.2.3.4", [ExplicitVRLittleEndian], None),
+        ("1.2.3.4", [DEFAULT], None),
         ("1.2.3.4", ["*"], "1.2.3.4"),
         (None, ["*"], ExplicitVRLittleEndian),
         ("1.2\r\nX: y", ["*"], ExplicitVRLittleEndian),

@@ -16,6 +16,7 @@ from dbx.pixels.errors import DicomError, PixelsError
 from dbx.pixels.index import Instance
 from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import opened
+from dbx.pixels.web.dicomweb.byte_ranges import requested_range
 from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, Part, multipart_related, negotiate
 from dbx.pixels.web.dicomweb.transcoding import PIECE, swapped
 from dbx.pixels.web.errors import HttpError
@@ -27,7 +28,6 @@ _OFFERED = (MediaType(OCTET_STREAM), MediaType(OCTET_STREAM, multipart=True))
 _BINARY_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", "US or OW", "US or SS or OW"}
 
 _PATH = re.compile(r"[0-9A-Fa-f]{8}(/\d{1,9}/[0-9A-Fa-f]{8})*")
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 @dataclass(frozen=True)
@@ -116,33 +116,18 @@ def retrieve_bulk_data(request: Request) -> Response:
         value = find_bulk_value(source, request.path_params["path"])
     if value is None:
         raise HttpError(404, "the instance has no such bulk data")
-    first, end, status, headers = 0, value.length, 200, {"Accept-Ranges": "bytes"}
-    if wanted := _RANGE.fullmatch(request.headers.get("range", "").replace(" ", "")):
-        first, end = _range(wanted[1], wanted[2], value.length)
-        headers["Content-Range"] = f"bytes {first}-{end - 1}/{value.length}"
-        status = 206
-    pieces = _pieces(instance, vanished, value, first, end)
+    wanted = requested_range(request, value.length)
+    pieces = _pieces(instance, vanished, value, wanted.first, wanted.end)
     pieces = chain([next(pieces, b"")], pieces)  # the first of them tells whether the object can be read
     if media_type.multipart:
         response = multipart_related([Part(OCTET_STREAM, pieces, str(request.url))], OCTET_STREAM)
-        response.status_code = status
-        response.headers.update(headers)
+        response.status_code = wanted.status
+        response.headers.update(wanted.headers)
         return response
-    headers |= {"Content-Type": OCTET_STREAM, "Content-Length": str(end - first)}
-    return StreamingResponse(pieces, status, headers)
+    headers = {**wanted.headers, "Content-Type": OCTET_STREAM, "Content-Length": str(wanted.end - wanted.first)}
+    return StreamingResponse(pieces, wanted.status, headers)
 
 
 def _pieces(instance: Instance, vanished: Vanished, value: BulkValue, first: int, end: int) -> Iterator[bytes]:
     with opened(instance, vanished) as source:
         yield from value.pieces(source, first, end)
-
-
-def _range(first: str, last: str, length: int) -> tuple[int, int]:
-    """Return where a range begins and ends (RFC 9110 section 14.1.2)."""
-    if first:
-        begin, end = int(first), min(int(last or length) + 1, length)
-    else:  # so many bytes from the end
-        begin, end = max(length - int(last or 0), 0), length
-    if begin >= end:
-        raise HttpError(416, "the range lies outside of the value", {"Content-Range": f"bytes */{length}"})
-    return begin, end

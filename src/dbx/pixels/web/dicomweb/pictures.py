@@ -30,6 +30,7 @@ from dbx.pixels.web.dicomweb.rendered import (
     requested_quality,
     requested_view,
 )
+from dbx.pixels.web.dicomweb.video import MP4, find_video, video_response
 from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.server import Server
@@ -49,12 +50,18 @@ class _Frames(NamedTuple):
 def retrieve_rendered(request: Request) -> Response:
     """Answer with pictures: of all frames if the client takes several parts, else of the one in the middle.
 
+    A video is answered as one, if the client takes it.
+
     Raises
     ------
     HttpError
         400, 404, 406 and 410.
     """
     images = _images(request)
+    if "instance" in request.path_params and "frames" not in request.path_params:
+        video = find_video(request, images[0].instance)
+        if video and negotiate(request, (MP4, *_SINGLE, *_MULTIPART)).name == MP4.name:
+            return video_response(request, video)
     count = _count(images)
     several_asked = count > 1 and "frames" in request.path_params
     media_type = negotiate(request, _MULTIPART if several_asked else (*_SINGLE, *_MULTIPART))

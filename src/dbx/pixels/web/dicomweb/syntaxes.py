@@ -10,11 +10,13 @@ from pydicom.uid import ExplicitVRLittleEndian
 from starlette.requests import Request
 
 from dbx.pixels.catalog.arrivals import is_uid
+from dbx.pixels.dicom.video import VIDEO
 from dbx.pixels.web.dicomweb.frames import can_be_decoded, is_widely_decoded, media_type_of, syntax_as_stored
 from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, accept_texts, accepted, negotiate, ranges_of
 from dbx.pixels.web.errors import HttpError
 
 AS_STORED = "*"
+DEFAULT = ""
 
 
 class Representation(NamedTuple):
@@ -45,7 +47,7 @@ def object_syntaxes(request: Request, offered: Sequence[MediaType]) -> tuple[Med
     media_type : MediaType
         One of those offered.
     transfer_syntaxes : list of str
-        That the client takes objects of this type in, what it prefers first; ``"*"`` means as stored.
+        That the client takes objects of this type in, what it prefers first: UIDs, `AS_STORED` or `DEFAULT`.
 
     Raises
     ------
@@ -54,12 +56,13 @@ def object_syntaxes(request: Request, offered: Sequence[MediaType]) -> tuple[Med
     """
     chosen = negotiate(request, offered)
     ranges = (range_ for range_ in accepted(request) if range_.quality and range_.admits(chosen))
-    return chosen, [range_.transfer_syntax or ExplicitVRLittleEndian for range_ in ranges]
+    return chosen, [range_.transfer_syntax or DEFAULT for range_ in ranges]
 
 
 def object_syntax(stored: str | None, wanted: Iterable[str]) -> str | None:
     """Return the first wanted transfer syntax that an object can be sent in, None if there is none.
 
+    The default is Explicit VR Little Endian, but as they are stored for videos, which are lossy (PS3.18 8.7.3).
     Objects without file meta information have no transfer syntax, nor have those whose UID is none, which no header can
     hold; they are sent as files that have one.
     """
@@ -67,8 +70,10 @@ def object_syntax(stored: str | None, wanted: Iterable[str]) -> str | None:
     for syntax in wanted:
         if stored and syntax in (AS_STORED, stored):
             return stored
-        if syntax == ExplicitVRLittleEndian and can_be_decoded(stored or ""):
+        if syntax in (DEFAULT, ExplicitVRLittleEndian) and can_be_decoded(stored or ""):
             return ExplicitVRLittleEndian
+        if syntax == DEFAULT and stored in VIDEO:
+            return stored
         if not stored and syntax == AS_STORED:
             return ExplicitVRLittleEndian
     return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pydicom.uid import ExplicitVRLittleEndian
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,7 +25,7 @@ from dbx.pixels.web.dicomweb.rendered import (
     requested_view,
     requested_window,
 )
-from dbx.pixels.web.dicomweb.syntaxes import object_syntax
+from dbx.pixels.web.dicomweb.syntaxes import DEFAULT, object_syntax
 from dbx.pixels.web.errors import HttpError
 
 _PICTURES = (MediaType(JPEG), MediaType(PNG))
@@ -52,7 +51,7 @@ def retrieve_by_query(request: Request) -> Response:
         image = found.image_of(instance)
         frame, quality = _frame(query, image.frames), requested_quality(query.get("imageQuality"))
         return picture_response(request, instance, frame, _view(query, image), media_type.name, quality)
-    syntax = object_syntax(instance.TransferSyntaxUID, [query.get("transferSyntax") or ExplicitVRLittleEndian])
+    syntax = object_syntax(instance.TransferSyntaxUID, [query.get("transferSyntax") or DEFAULT])
     if syntax is None:
         raise HttpError(406, "the instance cannot be had in this transfer syntax")
     return object_response(instance, syntax, request.app.state.server.vanished)
