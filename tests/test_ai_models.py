@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import subprocess
 import sys
@@ -14,10 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from bundles import weights, write_bundle
 from dbx.pixels.ai.models import Models
+from dbx.pixels.cli.main import pixels as commands
 from dbx.pixels.errors import (
     ArgumentError,
     ModelError,
@@ -25,6 +26,7 @@ from dbx.pixels.errors import (
     ModelNotReadyError,
     PixelsError,
     RunCancelledError,
+    StorageError,
 )
 
 #: A volume that lies flat on the axes of the patient, with the first slice at the feet.
@@ -398,6 +400,8 @@ def test_a_version_makes_a_new_model_ready(models: Models) -> None:
     assert models.open("bright").version == "1"
     with pytest.raises(ModelError, match="no earlier champion"):
         versions.roll_back()
+    (models.folder / "bright" / "versions" / "1.pt").unlink()
+    assert "pixels models rollback bright" in models.info("bright").reason
 
 
 def test_what_died_while_it_was_published_is_no_version(models: Models, tmp_path: Path) -> None:
@@ -473,9 +477,25 @@ def test_what_is_no_bundle_is_not_added(models: Models, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "notes.zip", "w") as archive:
         archive.write(tmp_path / "notes.txt", "notes.txt")
     for path in (tmp_path, tmp_path / "notes.txt", tmp_path / "notes.zip", tmp_path / "nothing"):
-        with pytest.raises(ModelError, match=r"configs/metadata.json is missing"):
+        with pytest.raises(ModelError, match=r"configs/metadata\.json"):
             models.add(path)
     assert list(models.folder.iterdir()) == []
+
+
+def test_a_damaged_archive_is_told(models: Models, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bright.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bright/configs/metadata.json", "{}" * 1000)
+    damaged = bytearray((tmp_path / "bright.zip").read_bytes())
+    damaged[70:80] = bytes(10)
+    (tmp_path / "bright.zip").write_bytes(damaged)
+    with pytest.raises(ModelError, match=r"bright\.zip: cannot be unpacked"):
+        models.add(tmp_path / "bright.zip")
+
+
+def test_a_disk_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "models").touch()
+    with pytest.raises(StorageError, match="models"):
+        Models(tmp_path / "models").new("abdomen", ["liver"])
 
 
 def test_a_model_is_removed(models: Models) -> None:
@@ -522,11 +542,9 @@ def pixels(home: Path):
     """Run a command with its home folder set, and return what it wrote."""
 
     def run(*arguments: object, code: int = 0) -> str:
-        command = [Path(sys.executable).with_name("pixels"), *map(str, arguments)]
-        environment = {**os.environ, "PIXELS_HOME": str(home)}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        assert done.returncode == code, done.stderr
-        return done.stdout + done.stderr
+        done = CliRunner().invoke(commands, list(map(str, arguments)), env={"PIXELS_HOME": str(home)})
+        assert done.exit_code == code, done.output
+        return done.output
 
     return run
 
@@ -544,6 +562,8 @@ def test_models_on_the_command_line(pixels, models: Models, tmp_path: Path) -> N
     told = pixels("models", "info", "bright")
     assert "version      0.1.0: as it came, used" in told
     assert "version      1: trained, Dice 0.800" in told
+    (models.folder / "bright" / "configs" / "metadata.json").write_text("{")
+    assert "no: configs/metadata.json cannot be read" in pixels("models", "info", "bright")
     assert "bright removed, with 1 trained version" in pixels("models", "remove", "bright")
     assert "is no model of this home folder. There are: abdomen" in pixels("models", "info", "bright", code=1)
 

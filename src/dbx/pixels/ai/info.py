@@ -70,13 +70,13 @@ def read_info(bundle: Path) -> ModelInfo:
     except ModelError as error:
         problem = f"{error.problem}. {error.remedy}"
     labels = {label: value for label, value in _labels(metadata).items() if value <= _MOST_LABELS}
-    version = Versions(bundle, own_version(metadata)).champion()
+    versions = versions_of(bundle)
     is_trainable = _is_trainable(bundle, metadata)
-    problem = problem or next(_problems(bundle, metadata, inference, version, is_trainable), "")
+    problem = problem or next(_problems(bundle, metadata, inference, versions, is_trainable), "")
     modality = str(_image(metadata).get("modality") or "").upper()
     return ModelInfo(
         name=bundle.name,
-        version=version,
+        version=versions.champion(),
         description=str(metadata.get("description") or metadata.get("task") or ""),
         modality=_MODALITIES.get(modality, modality),
         labels=labels,
@@ -109,9 +109,13 @@ def read_config(bundle: Path, name: str) -> dict[str, Any]:
     return config
 
 
-def own_version(metadata: Mapping[str, Any]) -> str:
-    """Return the version that a bundle's metadata names."""
-    return str(metadata.get("version") or "unknown")
+def versions_of(bundle: Path) -> Versions:
+    """Return the versions of the bundle in a folder, even if nothing else of it can be read."""
+    try:
+        metadata = read_config(bundle, "metadata")
+    except ModelError:
+        metadata = {}
+    return Versions(bundle, str(metadata.get("version") or "unknown"))
 
 
 def has_background(metadata: Mapping[str, Any]) -> bool:
@@ -123,7 +127,7 @@ def has_background(metadata: Mapping[str, Any]) -> bool:
 
 
 def _problems(
-    bundle: Path, metadata: Mapping[str, Any], inference: Mapping[str, Any], version: str, is_trainable: bool
+    bundle: Path, metadata: Mapping[str, Any], inference: Mapping[str, Any], versions: Versions, is_trainable: bool
 ) -> Iterator[str]:
     image, labels = _image(metadata), _labels(metadata)
     inputs, shape = image.get("num_channels", 1), image.get("spatial_shape")
@@ -137,11 +141,16 @@ def _problems(
         yield f"It has {len(labels)} labels, and a labelmap holds {_MOST_LABELS}."
     if not isinstance(inference.get("evaluator"), dict) or "preprocessing" not in inference:
         yield "Its configs/inference.json has no preprocessing and evaluator."
-    if version not in {known.name for known in Versions(bundle, own_version(metadata)).list()}:
-        yield _missing_weights(bundle, is_trainable)
+    if versions.champion() not in {version.name for version in versions.list()}:
+        yield _missing_weights(bundle, versions, is_trainable)
 
 
-def _missing_weights(bundle: Path, is_trainable: bool) -> str:
+def _missing_weights(bundle: Path, versions: Versions, is_trainable: bool) -> str:
+    champion = bundle / "versions" / f"{versions.champion()}.pt"
+    if champion.with_suffix(".json").exists():
+        return (
+            f"Its champion is gone: versions/{champion.name} is missing. Go back: pixels models rollback {bundle.name}."
+        )
     if any((bundle / "models").glob("*.ts")):
         return "Its weights are TorchScript, which is code. Put its network's state into models/model.pt."
     if is_trainable:

@@ -8,23 +8,25 @@ import shutil
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbx.pixels.ai.extra import extra_ai
-from dbx.pixels.ai.info import ModelInfo, own_version, read_config, read_info
+from dbx.pixels.ai.info import ModelInfo, read_config, read_info, versions_of
 from dbx.pixels.ai.template import NETWORKS, WINDOW_STEP, segmentation_bundle
 from dbx.pixels.ai.versions import Versions
-from dbx.pixels.errors import ArgumentError, ModelError, ModelNotFoundError, ModelNotReadyError
+from dbx.pixels.errors import ArgumentError, ModelError, ModelNotFoundError, ModelNotReadyError, StorageError
+from dbx.pixels.storage.local import storage_error
 
 if TYPE_CHECKING:
     from dbx.pixels.ai.bundle import Bundle
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 #: Of an algorithm's label: the value representation of Segment Label (0062,0005) is LO.
-_LABEL = re.compile(r"[^\\\x00-\x1f]{1,64}")
+_LABEL = re.compile(r"[^\\\s][^\\\x00-\x1f]{0,63}")
 
 #: What belongs to a bundle, beside packages of its own: data sets, results and caches do not.
 _PARTS = (
@@ -72,11 +74,8 @@ class Models:
         ------
         ModelNotFoundError
             If there is none of this name.
-        ModelError
-            If its metadata cannot be read.
         """
-        bundle = self._bundle(name)
-        return Versions(bundle, own_version(read_config(bundle, "metadata")))
+        return versions_of(self._bundle(name))
 
     def open(self, name: str, version: str | None = None, device: str | None = None) -> Bundle:
         """Load a model so that it can be run.
@@ -120,12 +119,8 @@ class Models:
             If there is no bundle at the path, or one of its name here.
         """
         with self._staging() as staging:
-            if zipfile.is_zipfile(path):
-                with zipfile.ZipFile(path) as archive:
-                    archive.extractall(staging)
-                found = sorted(staging.glob("*/configs/metadata.json"))
-                path = found[0].parents[1] if len(found) == 1 else path
-            return self._take(path, staging / ".bundle")
+            source = _unpacked(path, staging) if zipfile.is_zipfile(path) else path
+            return self._take(source, staging / ".bundle")
 
     def export(self, name: str, version: str, folder: Path) -> None:
         """Copy a model with one of its versions alone, which is used there.
@@ -265,9 +260,29 @@ class Models:
     @contextmanager
     def _staging(self) -> Iterator[Path]:
         """Make a folder for what is not finished, on the same disk; what is left in it is deleted."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=self.folder) as staging:
-            yield Path(staging)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".", dir=self.folder) as staging:
+                yield Path(staging)
+        except StorageError:
+            raise
+        except OSError as error:
+            raise storage_error(str(error.filename or self.folder), error) from error
+
+
+def _unpacked(path: Path, folder: Path) -> Path:
+    """Unpack an archive, and return the one bundle in it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:  # damaged, encrypted, strange
+        raise ModelError(str(path), f"cannot be unpacked: {error}", "Unpack it, then add the folder.") from error
+    found = [config.parents[1] for config in folder.glob("*/configs/metadata.json")]
+    if len(found) != 1:
+        raise ModelError(
+            str(path), f"holds {len(found)} bundles", "It has to be one folder with configs/metadata.json."
+        )
+    return found[0]
 
 
 def _check_new(
