@@ -113,19 +113,18 @@ class Registry:
         return sorted((one for one in found if _VERSION in one.tags), key=lambda one: -int(one.version))
 
     def _save(self, name: str, version: str, source: Mapping[str, Any], folder: Path) -> None:
-        from mlflow.pyfunc import save_model
+        # MLflow warns of type hints and examples, which are not needed where there is a signature, and cannot be filtered.
+        with tempfile.TemporaryDirectory() as staging, warnings.catch_warnings(record=True):
+            from mlflow.pyfunc import save_model
 
-        from dbx.pixels.ai import served
-        from dbx.pixels.ai.served import MODELS, SIGNATURE
+            from dbx.pixels.ai import served
 
-        with tempfile.TemporaryDirectory() as staging, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it would have type hints, and then take lists only
             self._models.export(name, version, Path(staging))
             save_model(
                 folder,
                 python_model=str(Path(served.__file__).with_name("served_code.py")),
-                artifacts={MODELS: staging},
+                artifacts={served.MODELS: staging},
                 model_config=dict(source),
-                signature=SIGNATURE,
+                signature=served.SIGNATURE,
                 pip_requirements=[f"dbx-pixels[ai]=={__version__}"],
             )

@@ -26,19 +26,20 @@ _log = logging.getLogger(__name__)
 def main() -> None:
     """Do one training, and start the process that does the next one."""
     os.nice(_NICENESS)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     queue = Queue(Path(sys.argv[1]))
     with queue.working(_PATIENCE) as is_mine:
         folder = queue.next() if is_mine else None
         if folder is None:
             return
-        _work(folder)
+        _print_to(folder.log)
+        work(folder)
     if queue.next():
         queue.wake()
 
 
-def _work(folder: TaskFolder) -> None:
-    _print_to(folder.log)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def work(folder: TaskFolder) -> None:
+    """Do one training, from its beginning or from where it was interrupted, and tell what became of it."""
     starts = folder.count_start()
     folder.update(status=Status.RUNNING, start_ts=folder.task().start_ts or datetime.now(UTC))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -49,6 +50,7 @@ def serve(name: str, home: str | None, port: int) -> None:
         raise ModelError(name, problem, f"pixels models register {name}")
     uri = tracking_uri(place)
     environment = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),  # of uvicorn
         "MLFLOW_TRACKING_URI": uri,
         "MLFLOW_REGISTRY_URI": uri,
         "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": str(_LONGEST),
