@@ -113,7 +113,7 @@ class Registry:
         return sorted((one for one in found if _VERSION in one.tags), key=lambda one: -int(one.version))
 
     def _save(self, name: str, version: str, source: Mapping[str, Any], folder: Path) -> None:
-        # MLflow warns of type hints and examples, which are not needed where there is a signature, and cannot be filtered.
+        # MLflow warns, unfiltered, of what is not needed where there is a signature: type hints and examples.
         with tempfile.TemporaryDirectory() as staging, warnings.catch_warnings(record=True):
             from mlflow.pyfunc import save_model
 

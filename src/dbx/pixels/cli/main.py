@@ -68,10 +68,10 @@ def pixels() -> None:
 
 
 class _WithoutPandas(MetaPathFinder):
-    """Hides pandas: pyarrow imports it, if it can, with the first array, and no verb uses it."""
+    """Hides pandas: pyarrow imports it, if it can, with the first array, and no verb uses it but by MLflow."""
 
     def find_spec(self, fullname: str, *_: Any) -> None:
-        if fullname == "pandas":
+        if fullname == "pandas" and sys.modules.get("mlflow") is None:
             raise ModuleNotFoundError(fullname)
 
 
