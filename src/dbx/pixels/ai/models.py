@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 import sys
@@ -162,13 +163,16 @@ class Models:
         self._free(name)
         with extra_ai():
             from monai.bundle import download
+            from requests import ConnectionError as NoConnectionError
+        logging.getLogger(download.__module__).setLevel(logging.WARNING)  # else it logs how it was called
         with self._staging() as staging:
             try:
                 download(name=name, bundle_dir=staging, progress=sys.stderr.isatty())
             except Exception as error:  # of the libraries that it downloads with
-                problem = f"cannot be had from the MONAI Model Zoo: {' '.join(str(error).split())}"
+                is_offline = isinstance(error, NoConnectionError)
+                reason = "there is no connection to its server" if is_offline else " ".join(str(error).split())
                 remedy = "Without internet, get its zip archive or folder elsewhere: pixels models add PATH."
-                raise ModelError(name, problem, remedy) from error
+                raise ModelError(name, f"cannot be had from the MONAI Model Zoo: {reason}", remedy) from error
             return self._take(staging / name, staging / ".bundle")
 
     def remove(self, name: str) -> None:
