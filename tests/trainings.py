@@ -35,7 +35,7 @@ SLICES, SIZE = 32, 32
 LABELS = ("liver", "spleen")
 
 #: Seconds that a busy machine may need to begin a training and to do some epochs.
-_PATIENCE = 240
+_PATIENCE = 400
 
 
 @dataclass

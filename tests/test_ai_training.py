@@ -1,0 +1,436 @@
+"""Training: what is learned from, what comes of it, and what happens when it goes wrong or is interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from dbx.pixels import Catalog
+from dbx.pixels.ai.examples import Example, split
+from dbx.pixels.ai.labels import final_labels
+from dbx.pixels.ai.registry import Registry
+from dbx.pixels.ai.task import Status
+from dbx.pixels.ai.task_folder import TaskFolder
+from dbx.pixels.ai.tracking import mlflow_client
+from dbx.pixels.ai.train_process import work
+from dbx.pixels.ai.training import Queue
+from dbx.pixels.catalog.arrivals import LabelState
+from dbx.pixels.cli.main import pixels
+from dbx.pixels.errors import ArgumentError, ModelNotFoundError, TrainingError
+from dbx.pixels.storage import Home
+from dbx.pixels.table import EVERYTHING, ObjectTable
+from trainings import Ward, admit, edit, new_model, wait, workers
+
+PIXELS = Path(sys.executable).with_name("pixels")
+EPOCHS = 20
+
+#: Processes of trainings are nice: on a busy machine it takes a while until they have imported what they need.
+_PROCESSES = pytest.mark.timeout(900)
+
+
+class OnlyPatient:
+    """A principal who may see one patient."""
+
+    def __init__(self, patient: str) -> None:
+        self._patient = patient
+
+    def row_filter(self, table: str) -> str | None:  # noqa: ARG002
+        return f"PatientID = '{self._patient}'"
+
+
+@pytest.fixture(scope="module")
+def admitted(tmp_path_factory: pytest.TempPathFactory) -> Ward:
+    """Four patients, and an empty MLflow, which takes seconds to make."""
+    folder = tmp_path_factory.mktemp("admitted")
+    mlflow_client(Home(folder / "home")).search_experiments()
+    return admit(Catalog(home=str(folder / "home")), folder / "data", 4)
+
+
+@pytest.fixture(scope="module")
+def trained(admitted: Ward, tmp_path_factory: pytest.TempPathFactory) -> Ward:
+    """The first three are segmented, and a model has learned from them."""
+    ward = _copy(admitted, tmp_path_factory.mktemp("trained") / "home")
+    for patient in range(3):
+        ward.segment(patient)
+    new_model(ward.models, "organs")
+    assert ward.train("organs", EPOCHS).status is Status.DONE
+    return ward
+
+
+@pytest.fixture
+def ward(admitted: Ward, home: Path) -> Iterator[Ward]:
+    """A home folder of the test's own with these patients, and a model that has learned nothing."""
+    ward = _copy(admitted, home)
+    new_model(ward.models, "organs")
+    yield ward
+    for process in workers(ward.catalog):
+        os.kill(process, signal.SIGKILL)
+
+
+@pytest.fixture
+def experienced(trained: Ward, home: Path) -> Ward:
+    """The same with segmentations, and a model that has learned."""
+    return _copy(trained, home)
+
+
+def _copy(ward: Ward, home: Path) -> Ward:
+    shutil.copytree(ward.catalog.home.root, home)
+    return Ward(Catalog(home=str(home)), ward.series)
+
+
+# --- What is learned from ---
+
+
+def test_the_latest_final_segmentation_is_the_label(ward: Ward) -> None:
+    ward.segment(0, label_state=LabelState.PROPOSAL)
+    ward.segment(1)
+    corrected = ward.segment(1)
+    ward.segment(1, label_state=LabelState.PROPOSAL)
+    other_model = ward.segment(1, labels=["spine"])
+    table = ObjectTable.find(ward.catalog.location())
+    assert final_labels(table, EVERYTHING, ["liver"])[ward.series[1]].SOPInstanceUID == corrected
+    labels = final_labels(table, EVERYTHING)
+    assert {series: label.SOPInstanceUID for series, label in labels.items()} == {ward.series[1]: other_model}
+    assert final_labels(table, OnlyPatient("PHANTOM-1")) == {}
+    assert final_labels(None, EVERYTHING) == {}
+
+
+def test_a_patient_is_learned_from_or_measured_by_and_stays_there() -> None:
+    def groups(patients: int) -> dict[Example, tuple[str, ...]]:
+        return {
+            Example(f"1.{patient}.{series}", "2"): (f"P{patient}", f"1.{patient}", f"1.{patient}.{series}")
+            for patient in range(patients)
+            for series in range(2)
+        }
+
+    train, validate = split(groups(50))
+    learned, measured = ({example.image.split(".")[1] for example in side} for side in (train, validate))
+    assert learned | measured == {str(patient) for patient in range(50)}
+    assert learned & measured == set()
+    assert 5 <= len(measured) <= 15
+    later_train, later_validate = split(groups(80))
+    assert set(train) <= set(later_train)
+    assert set(validate) <= set(later_validate)
+    for few in (2, 3):
+        assert all(split(groups(few)))
+
+
+def test_of_one_patient_studies_and_then_series_are_parted() -> None:
+    anonymous = {Example(f"1.{study}", "2"): ("", f"1.{study}", f"1.{study}.1") for study in range(4)}
+    one_study = {Example(f"1.1.{series}", "2"): ("", "1.1", f"1.1.{series}") for series in range(2)}
+    for groups in (anonymous, one_study):
+        train, validate = split(groups)
+        assert train
+        assert validate
+        assert {*train, *validate} == set(groups)
+    (alone,) = split({Example("1", "2"): ("", "1", "1")})[0]
+    assert alone == Example("1", "2")
+
+
+def test_only_series_that_the_principal_may_see_are_learned_from(ward: Ward) -> None:
+    for patient in range(3):
+        ward.segment(patient)
+    task = ward.train("organs", 1, OnlyPatient("PHANTOM-2"))
+    assert task.status is Status.DONE
+    examples = json.loads((ward.catalog.home.trainings / task.id / "examples.json").read_text())
+    assert [example["image"] for example in examples["train"]] == [ward.series[1]]
+
+
+def test_what_cannot_be_learned_from_is_left_out_and_told(ward: Ward) -> None:
+    ward.segment(0)
+    ward.segment(1, labels=["spleen"])
+    ward.segment(2)
+    table = ObjectTable.open(ward.catalog.location())
+    rows = ward.catalog.sql(f"SELECT path FROM instances WHERE SeriesInstanceUID = '{ward.series[2]}'").to_arrow()
+    table.remove_under(rows["path"][5].as_py())
+    task = ward.train("organs", 1)
+    assert task.status is Status.DONE
+    notes = "\n".join(task.details)
+    assert f"Left out: {ward.series[2]}: has gaps" in notes
+    assert f"{ward.series[1]}: liver not segmented: learned as not there." in notes
+
+
+# --- What is refused ---
+
+
+def test_without_labels_nothing_is_learned(ward: Ward) -> None:
+    ward.segment(0, label_state=LabelState.PROPOSAL)
+    ward.segment(1, labels=["spine"])
+    with pytest.raises(TrainingError, match=r"saved segmentation of liver, spleen\. Segment a series in the viewer"):
+        ward.trainings.start("organs", EVERYTHING)
+    assert ward.trainings.list() == []
+
+
+def test_what_cannot_be_trained_is_told_at_once(ward: Ward) -> None:
+    ward.segment(0)
+    with pytest.raises(ModelNotFoundError, match="There are: organs"):
+        ward.trainings.start("bones", EVERYTHING)
+    with pytest.raises(ArgumentError, match="0 is less than 1"):
+        ward.trainings.start("organs", EVERYTHING, epochs=0)
+    (ward.models.folder / "organs" / "configs" / "train.json").unlink()
+    with pytest.raises(TrainingError, match=r"cannot be trained.*pixels models new"):
+        ward.trainings.start("organs", EVERYTHING)
+    with pytest.raises(TrainingError, match="is no training"):
+        ward.trainings.find("../organs")
+
+
+def test_one_labelled_series_teaches_a_new_model_but_measures_none(ward: Ward) -> None:
+    ward.segment(0)
+    task = ward.train("organs", 1)
+    assert task.status is Status.DONE
+    assert "There is one labelled series: Dice is that of what was learned" in task.details[0]
+    task = ward.train("organs", 1)
+    assert task.status is Status.ERROR
+    assert "none to measure by whether it gets better. Label a series of another patient." in task.details[-1]
+    assert ward.models.info("organs").version == "1"
+
+
+# --- What comes of it ---
+
+
+def test_a_model_gets_better_on_patients_that_it_has_not_seen(ward: Ward) -> None:
+    for patient in range(3):
+        ward.segment(patient)
+    first = ward.train("organs", 1)
+    assert (first.status, first.version, first.epoch, first.total_epochs) == (Status.DONE, "1", 1, 1)
+    before = ward.dice("organs", 3)
+    second = ward.train("organs", EPOCHS)
+    assert second.version == ward.models.info("organs").version == "2"
+    told = f"has Dice {second.best_metric:.3f}, version 1 had {first.dice:.3f}: it is used from now on."
+    assert second.details[-1].endswith(told)
+    assert ward.dice("organs", 3) > before + 0.3
+
+
+def test_the_champion_stays_when_dice_falls(experienced: Ward) -> None:
+    bundle = experienced.models.folder / "organs"
+    edit(bundle / "configs" / "train.json", lambda it: it.update({"learning_rate": 1.0}))
+    task = experienced.train("organs", 1)
+    assert (task.status, task.version) == (Status.DONE, "2")
+    assert task.details[-1].endswith("and stays in use.")
+    assert experienced.models.info("organs").version == "1"
+    assert [version.name for version in experienced.models.versions("organs").list()] == ["1", "2"]
+
+
+def test_a_champion_can_be_rolled_back_here_and_in_mlflow(experienced: Ward) -> None:
+    versions = experienced.models.versions("organs")
+    again = versions.publish(versions.find("1").weights, 0.9)
+    versions.set_champion(again)
+    registry = Registry(experienced.catalog.home)
+    assert registry.follow_champion("organs") is None  # version 2 is not registered, so none is served
+    number = registry.register("organs", again, registry.source("organs") or {})
+    assert registry.follow_champion("organs") == number == "2"
+    home = ["--home", str(experienced.catalog.home.root)]
+    answer = CliRunner().invoke(pixels, ["models", "rollback", "organs", *home])
+    assert answer.output == "organs: version 1 is used from now on\n"
+    assert experienced.models.info("organs").version == "1"
+    assert registry.follow_champion("organs") == "1"
+    answer = CliRunner().invoke(pixels, ["models", "rollback", "organs", *home])
+    assert (answer.exit_code, "has no earlier champion" in answer.output) == (1, True)
+
+
+def test_mlflow_has_parameters_curves_pictures_data_and_the_version(trained: Ward) -> None:
+    (task,) = trained.trainings.list()
+    client = mlflow_client(trained.catalog.home)
+    experiment = client.get_experiment_by_name("organs")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert (run.info.status, run.info.run_name) == ("FINISHED", task.id)
+    expected = {"learning_rate": "0.01", "epochs": str(EPOCHS), "network": "UNet", "version": "0.1.0"}
+    assert run.data.params.items() >= expected.items()
+    assert (run.data.params["series_train"], run.data.params["series_validate"]) == ("2", "1")
+    curves = {name: client.get_metric_history(run.info.run_id, name) for name in ("loss", "dice")}
+    for points in curves.values():
+        assert [point.step for point in points] == list(range(1, EPOCHS + 1))
+    assert max(point.value for point in curves["dice"]) == task.best_metric
+    assert curves["loss"][-1].value == task.loss < curves["loss"][0].value
+
+    (data,) = run.inputs.dataset_inputs
+    source = json.loads(data.dataset.source)
+    assert source["path"] == trained.catalog.location()
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    examples = json.loads((artifacts / "examples.json").read_text())
+    series = {example["image"] for side in ("train", "validate") for example in examples[side]}
+    assert series == set(trained.series[:3])
+    assert examples["table_version"] == source["delta_table_version"]
+    pictures = sorted((artifacts / "samples").glob("*.png"))
+    with Image.open(pictures[-1]) as picture:
+        colours = {colour for _, colour in picture.getcolors(1 << 20)}
+    assert {(0, 200, 80), (255, 60, 60)} & colours
+
+    (registered,) = client.search_model_versions("name = 'organs'")
+    assert (registered.run_id, registered.tags["pixels.version"]) == (run.info.run_id, "1")
+    assert client.get_model_version_by_alias("organs", "champion").version == registered.version
+
+
+def test_mlflow_writes_nothing_elsewhere(ward: Ward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    ward.segment(0)
+    assert ward.train("organs", 1).status is Status.DONE
+    assert list((tmp_path / "here").iterdir()) == []
+    from mlflow.telemetry import get_telemetry_client
+
+    assert get_telemetry_client() is None
+
+
+# --- What goes wrong ---
+
+
+def test_a_loss_that_is_no_number_ends_it_and_keeps_the_champion(experienced: Ward) -> None:
+    edit(experienced.models.folder / "organs" / "configs" / "train.json", lambda it: it.update({"learning_rate": 1e30}))
+    task = experienced.train("organs", 3)
+    assert task.status is Status.ERROR
+    assert "organs: has a loss that is no number (nan) in epoch 1. Lower the learning rate" in task.details[-1]
+    assert (task.version, experienced.models.info("organs").version) == (None, "1")
+    assert len(experienced.models.versions("organs").list()) == 1
+
+
+def test_a_full_disk_is_told(experienced: Ward) -> None:
+    limit, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, most))
+    try:
+        task = experienced.train("organs", 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    assert task.status is Status.ERROR
+    assert task.details[-1].endswith("Make space on its disk, or check its rights.")
+    assert "cannot be written" in task.details[-1]
+    assert experienced.models.info("organs").version == "1"
+
+
+def test_out_of_memory_is_told(ward: Ward) -> None:
+    ward.segment(0)
+    edit(
+        ward.models.folder / "organs" / "configs" / "train.json",
+        lambda it: it.update({"learning_rate": "$float(torch.ones(2**50).sum())"}),
+    )
+    task = ward.train("organs", 1)
+    assert task.status is Status.ERROR
+    assert task.details == (
+        task.details[0],
+        "organs: cannot be trained: out of memory. Close other programs, make the windows smaller, or choose another"
+        " device.",
+    )
+
+
+def test_one_that_is_killed_again_and_again_is_given_up(ward: Ward) -> None:
+    ward.segment(0)
+    folder = _asked_for(ward)
+    for _ in range(3):
+        folder.count_start()
+    work(folder)
+    task = folder.task()
+    assert task.status is Status.ERROR
+    assert "was killed 3 times in epoch 1, most likely for want of memory" in task.details[-1]
+    assert not folder.checkpoint.exists()
+
+
+def _asked_for(ward: Ward) -> TaskFolder:
+    """A training that waits, and on which nobody works."""
+    queue = Queue(ward.catalog.home.trainings)
+    with queue.working():
+        ward.trainings.start("organs", EVERYTHING, epochs=2)
+    folder = queue.next()
+    assert folder
+    return folder
+
+
+# --- Stopping, interruptions, and the queue ---
+
+
+def test_one_that_is_stopped_keeps_what_it_has_learned(ward: Ward) -> None:
+    for patient in range(2):
+        ward.segment(patient)
+
+    def stop_after_an_epoch() -> None:
+        while not any(task.epoch for task in ward.trainings.list()):
+            time.sleep(0.05)
+        ward.trainings.stop()
+
+    thread = threading.Thread(target=stop_after_an_epoch)
+    thread.start()
+    task = ward.train("organs", 10_000)
+    thread.join()
+    assert task.status is Status.STOPPED
+    assert 1 <= task.epoch < 10_000
+    assert task.version == ward.models.info("organs").version == "1"
+
+
+@_PROCESSES
+def test_one_that_is_killed_goes_on_from_its_last_epoch(ward: Ward) -> None:
+    for patient in range(2):
+        ward.segment(patient)
+    home = ["--home", str(ward.catalog.home.root)]
+    command = [PIXELS, "train", "organs", "--epochs", "500", *home]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as follower:
+        assert follower.stderr
+        assert follower.stderr.readline() == "reading the series\n"
+        (task,) = ward.trainings.list()
+        wait(ward.trainings, task.id, lambda task: task.epoch >= 2)
+        follower.send_signal(signal.SIGINT)
+        told = follower.stderr.read()
+    assert follower.returncode == 130
+    assert "of 500, loss" in told
+    assert told.endswith("The training goes on. pixels train organs --stop ends it.\n")
+
+    (worker,) = workers(ward.catalog)
+    assert os.getsid(worker) == worker  # neither the terminal nor the server takes it along
+    assert os.getpriority(os.PRIO_PROCESS, worker) > os.getpriority(os.PRIO_PROCESS, 0)
+    os.kill(worker, signal.SIGKILL)
+    before = ward.trainings.find(task.id)
+    assert before.status is Status.RUNNING
+    after = wait(ward.trainings, task.id, lambda task: task.epoch > before.epoch)
+    assert (after.status, after.total_epochs, after.start_ts) == (Status.RUNNING, 500, before.start_ts)
+    answer = CliRunner().invoke(pixels, ["train", "organs", "--stop", *home])
+    assert "Stopped." in answer.output
+    assert "Version 1, of epoch " in answer.output
+
+    ended = ward.trainings.find(task.id)
+    assert (ended.status, ended.version) == (Status.STOPPED, "1")
+    client = mlflow_client(ward.catalog.home)
+    (run,) = client.search_runs([client.get_experiment_by_name("organs").experiment_id])
+    steps = {point.step for point in client.get_metric_history(run.info.run_id, "loss")}
+    assert steps == set(range(1, ended.epoch + 1))
+    assert run.info.status == "KILLED"
+
+
+@_PROCESSES
+def test_one_at_a_time_and_the_next_one_follows_by_itself(ward: Ward) -> None:
+    for patient in range(2):
+        ward.segment(patient)
+    first, second, third = (ward.trainings.start("organs", EVERYTHING, epochs=number) for number in (2, 1, 3))
+    assert ward.trainings.current().id == first.id
+    assert ward.trainings.stop(third.id).status is Status.STOPPED
+    folders = TaskFolder.list(ward.catalog.home.trainings)  # who looks there wakes nobody
+    while not (done := [folder.task() for folder in folders])[1].status.has_ended:
+        assert len(workers(ward.catalog)) <= 2  # one ends, and one begins
+        time.sleep(0.2)
+    assert [task.id for task in done] == [first.id, second.id, third.id]
+    assert [task.status for task in done] == [Status.DONE, Status.DONE, Status.STOPPED]
+    assert [task.version for task in done] == ["1", "2", None]
+    assert done[0].end_ts <= done[1].start_ts
+
+
+@_PROCESSES
+def test_the_command_line_tells_why_a_training_failed(ward: Ward) -> None:
+    ward.segment(0)
+    edit(ward.models.folder / "organs" / "configs" / "train.json", lambda it: it.update({"learning_rate": "$1/0"}))
+    home = ["--home", str(ward.catalog.home.root)]
+    answer = CliRunner().invoke(pixels, ["train", "organs", *home])
+    assert answer.exit_code == 1
+    assert "organs: cannot be trained: ZeroDivisionError: division by zero" in answer.output
+    assert "log.txt" in answer.output
+    answer = CliRunner().invoke(pixels, ["train", "organs", "--stop", *home])
+    assert answer.output == "No training of organs goes on.\n"
