@@ -77,10 +77,10 @@ def segment(
             segmented = runner.run(model, series_uid, catalog.principal, version=info.version, on_progress=on_progress)
             found |= {"result": _store(segmented, uploads), "volumes_ml": segmented.volumes_ml}
         except PixelsError as error:
-            found["error"] = str(error)
+            found["error"] = str(error).removeprefix(f"{series_uid}: ")
         except Exception as error:  # whatever libraries raise of one series: the others do not wait for a remedy
             _log.exception("a series could not be segmented")
-            found["error"] = f"{series_uid}: {type(error).__name__}: {error}"
+            found["error"] = f"{type(error).__name__}: {error}"
         result = Result(series_uid, model, info.version, seconds=time.monotonic() - started, **found)
         results.add(result)
         yield result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
@@ -114,10 +115,11 @@ class Results:
             self._folder.prepare()
             write_deltalake(self.location, rows, mode="append", storage_options=self._folder.storage_options)
             table = self._open()
-            if len(table.file_uris()) >= _MANY_FILES:
-                table.optimize.compact()
         except (DeltaError, OSError) as error:
             raise self._folder.write_error(error) from error
+        if len(table.file_uris()) >= _MANY_FILES:
+            with suppress(DeltaError):  # another batch may be doing it
+                table.optimize.compact()
 
     def _open(self) -> DeltaTable:
         return DeltaTable(self.location, storage_options=self._folder.storage_options)

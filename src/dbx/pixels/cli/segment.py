@@ -105,7 +105,7 @@ def _row(result: Result) -> dict[str, Any]:
 
 def _sentence(result: Result) -> str:
     if result.error is not None:
-        return result.error
+        return f"{result.series_uid}: {result.error}"
     volumes = ", ".join(f"{name} {millilitres:,.1f} ml" for name, millilitres in result.volumes_ml.items())
     return f"{result.series_uid}: {volumes}, in {result.seconds:.1f} s"
 
