@@ -33,7 +33,7 @@ window.config = {
         friendlyName: 'Pixels',
         qidoRoot: '/dicom-web',
         wadoRoot: '/dicom-web',
-        wadoUriRoot: '/dicom-web',
+        wadoUriRoot: '/dicom-web/wado',
         qidoSupportsIncludeField: true,
         supportsFuzzyMatching: true,
         supportsWildcard: true,

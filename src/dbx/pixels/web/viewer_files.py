@@ -117,6 +117,7 @@ def _policy(page: bytes) -> str:
             "connect-src 'self' data: blob:",
             "media-src 'self' data: blob:",
             "object-src 'self' blob:",
+            "frame-src 'self' blob:",
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'self'",
