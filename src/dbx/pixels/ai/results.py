@@ -66,6 +66,11 @@ class Result:
     fingerprint: str | None = None
 
 
+def results_table(table: str) -> str:
+    """Return the name or location of the table of results beside a table of objects."""
+    return f"{table}_autoseg_result"
+
+
 class Results:
     """A Delta table of results.
 
@@ -76,7 +81,7 @@ class Results:
     """
 
     def __init__(self, location: str) -> None:
-        self._folder = TableFolder(f"{location}_autoseg_result")
+        self._folder = TableFolder(results_table(location))
 
     @property
     def location(self) -> str:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dbx.pixels.ai.batch import segment as segment_series
 from dbx.pixels.ai.models import Models
-from dbx.pixels.ai.results import Result, Results
+from dbx.pixels.ai.results import Result, results_table
 from dbx.pixels.ai.runner import Runner
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.cli.options import with_catalog
@@ -85,7 +85,7 @@ def segment(
         click.echo(
             f"{counted(len(uids), 'series', 'series')}: {summary['segmented']:,} segmented, {failed:,} failed,"
             f" {summary['left_out']:,} had a result of {model} {info.version}, in {summary['seconds']:.1f} s\n"
-            f"Results: {Results(catalog.location()).location}"
+            f"What became of each is in {results_table(catalog.table)}"
         )
     ctx.exit(1 if failed else 0)
 
