@@ -142,10 +142,10 @@ class Runner:
         weights = self._models.versions(info.name).find(version or info.version).weights
         key = str(weights), weights.stat().st_mtime_ns  # a model may be removed, and another one added by its name
         if key not in self._bundles:
+            while len(self._bundles) >= _KEPT_BUNDLES:
+                self._bundles.popitem(last=False)  # before: three would need the memory of three
             self._bundles[key] = self._models.open(info.name, version or info.version, self._device)
         self._bundles.move_to_end(key)
-        while len(self._bundles) > _KEPT_BUNDLES:
-            self._bundles.popitem(last=False)
         return self._bundles[key]
 
     def _read(self, series: Series, run: _Run) -> NDArray[np.float32]:
