@@ -102,6 +102,7 @@ class DicomWebSource:
         token = os.environ.get(TOKEN)
         self._url = url
         self._client = DICOMwebClient(url, headers={"Authorization": f"Bearer {token}"} if token else None)
+        self._client.set_http_retry_params(retry=False)  # who asks decides whether to ask again
         self._home = tempfile.TemporaryDirectory(prefix="pixels-endpoint-")
         self._catalog = Catalog(home=self._home.name)
         self.index = ServingIndex.open(self._catalog)
