@@ -5,12 +5,14 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
+import orjson
+import pyarrow as pa
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dbx.pixels.dicom.headers import read_headers
-from dbx.pixels.index import Key, Level, Search, ServingIndex
+from dbx.pixels.index import Key, Level, PackedSeries, Search, ServingIndex
 from dbx.pixels.table import EVERYTHING
 from table_rows import row
 
@@ -66,6 +68,12 @@ def paths(index: ServingIndex) -> set[str]:
     instances = [index.find(uid, EVERYTHING) for uid in uids]
     assert len(set(uids)) == len(uids), "an instance is shown twice"
     return {instance.path for instance in instances if instance}
+
+
+def unpacked(packed: PackedSeries | None) -> list[dict[str, Any]]:
+    """The data sets of a series as it is stored."""
+    assert packed is not None
+    return orjson.loads(pa.decompress(b"".join([packed.first, *packed.others]), packed.size, "zstd", asbytes=True))
 
 
 def uid_of(data_set: dict[str, Any], level: Level) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
-import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -15,9 +14,10 @@ from dbx.pixels.cli.main import pixels as pixels_command
 from dbx.pixels.dicom import DicomMetaExtractor
 from dbx.pixels.dicom.fragments import Fragments
 from dbx.pixels.dicom.image import PIXEL_COLUMNS
-from dbx.pixels.index import BULK_ROOT, PackedSeries, ServingIndex
+from dbx.pixels.errors import IndexUnavailableError
+from dbx.pixels.index import BULK_ROOT, Level, Search, ServingIndex
 from dbx.pixels.table import EVERYTHING, ObjectTable
-from index_table import instance
+from index_table import instance, unpacked
 from table_rows import rows
 
 from conftest import TEST_FILES
@@ -37,11 +37,6 @@ def index(open_index: OpenIndex, catalog: Catalog) -> ServingIndex:
     index = open_index()
     index.sync()
     return index
-
-
-def unpacked(packed: PackedSeries | None) -> list[dict]:
-    assert packed is not None
-    return orjson.loads(pa.decompress(packed.data, packed.size, "zstd", asbytes=True))
 
 
 def test_everything_is_as_in_the_table(index: ServingIndex, catalog: Catalog) -> None:
@@ -84,20 +79,43 @@ def test_a_series_is_packed_as_one_array(open_index: OpenIndex, table: ObjectTab
     assert told["00281201"]["BulkDataURI"] == BULK_ROOT.decode() + path
 
 
-def test_a_long_series_is_several_packs_and_one_array(
-    open_index: OpenIndex, table: ObjectTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def long_series(open_index: OpenIndex, table: ObjectTable, monkeypatch: pytest.MonkeyPatch) -> ServingIndex:
+    """A series of several packs."""
     monkeypatch.setattr("dbx.pixels.index.packing.PACK_BYTES", 1500)
     table.save(rows(*(instance(f"/{number}", number=number) for number in range(1, 30))))
     index = open_index()
     index.sync()
+    return index
 
-    texts = list(index.metadata("1.2.1", "1.2.1.1", None, EVERYTHING))
-    numbers = [[number] for number in range(1, 30)]
-    assert [orjson.loads(text)["00200013"]["Value"] for text in texts] == numbers
-    assert [told["00200013"]["Value"] for told in unpacked(index.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING))] == (
-        numbers
-    )
+
+def test_a_long_series_is_several_packs_and_one_array(long_series: ServingIndex) -> None:
+    texts = long_series.metadata("1.2.1", "1.2.1.1", None, EVERYTHING)
+    packed = long_series.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING)
+    for data_sets in (map(orjson.loads, texts), unpacked(packed)):
+        assert [told["00200013"]["Value"] for told in data_sets] == [[number] for number in range(1, 30)]
+
+
+def test_who_reads_slowly_holds_nothing_of_the_index(long_series: ServingIndex) -> None:
+    readers = [long_series.metadata("1.2.1", None, None, EVERYTHING) for _ in range(100)]
+    series = [long_series.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING) for _ in range(100)]
+    assert all(map(next, readers))
+    assert all(packed and next(packed.others) for packed in series)
+    assert len(long_series.search(Search(Level.STUDY), EVERYTHING).texts) == 1
+    assert all(len(list(reader)) == 28 for reader in readers)
+
+
+def test_who_reads_slowly_is_told_when_the_series_changes(long_series: ServingIndex, table: ObjectTable) -> None:
+    reader = long_series.metadata("1.2.1", "1.2.1.1", None, EVERYTHING)
+    packed = long_series.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING)
+    assert packed
+    assert next(reader)
+    assert next(packed.others)
+    table.save(rows(instance("/30", number=30)))
+    long_series.sync()
+    for rest in (reader, packed.others):
+        with pytest.raises(IndexUnavailableError, match="has changed"):
+            list(rest)
 
 
 def test_instances_come_in_order_of_series_and_number(open_index: OpenIndex, table: ObjectTable) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
@@ -50,6 +51,8 @@ class Loader:
                 (schema.pack, schema.pack.c.id),
             )
         }
+        # No pack ever has the id of another one, so that who reads several notices when they were written anew.
+        self._next["pack"] = max(self._next["pack"], time.time_ns() // 1000)
         self._study_ids = study_ids
 
     def load(self, rows: pa.Table) -> set[int]:

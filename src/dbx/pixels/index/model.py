@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -130,14 +130,17 @@ class PackedSeries:
 
     Attributes
     ----------
-    data : bytes
-        Zstandard frames which together hold one JSON array of data sets.
+    first : bytes
+        A Zstandard frame. All together they hold one JSON array of data sets.
+    others : iterator of bytes
+        The frames that follow, if there are any; each is read when it is asked for.
     size : int
         Bytes of that array.
     has_bulk : bool
         Whether `BULK_ROOT` occurs in it.
     """
 
-    data: bytes
+    first: bytes
+    others: Iterator[bytes]
     size: int
     has_bulk: bool

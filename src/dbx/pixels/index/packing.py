@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -14,6 +14,9 @@ from dbx.pixels.index.model import BULK_ROOT
 
 #: Uncompressed bytes at which a pack is full: few series are larger, and adding to one rewrites its last pack only.
 PACK_BYTES = 16 * 2**20
+
+#: The most that is decompressed at once of what is not wanted.
+_SKIPPED_BYTES = 2**20
 
 _CODEC = pa.Codec("zstd", compression_level=1)
 
@@ -99,6 +102,16 @@ def compress(text: bytes) -> bytes:
     return _CODEC.compress(text, asbytes=True)
 
 
-def decompress(data: bytes, size: int) -> bytes:
-    """Return the text of a pack, or of several one after the other, of which `size` is the length."""
-    return _CODEC.decompress(data, decompressed_size=size, asbytes=True)
+def open_text(data: bytes) -> pa.NativeFile:
+    """Open the text of a pack, so that no more of it is in memory than is read."""
+    return pa.CompressedInputStream(pa.BufferReader(data), _CODEC.name)
+
+
+def cut(data: bytes, places: Iterable[Any]) -> Iterator[bytes]:
+    """Yield the data sets of a pack at some places (`start`, `size`), which are in order."""
+    text, at = open_text(data), 0
+    for place in places:
+        while at < place.start:
+            at += len(text.read(min(place.start - at, _SKIPPED_BYTES)))
+        yield text.read(place.size)
+        at += place.size

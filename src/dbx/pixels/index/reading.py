@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from dbx.pixels.dicom.fragments import Fragments
 from dbx.pixels.dicom.image import PIXEL_COLUMNS
+from dbx.pixels.errors import IndexUnavailableError
 from dbx.pixels.index import schema
-from dbx.pixels.index.model import Instance, Level, PackedSeries
-from dbx.pixels.index.packing import decompress
+from dbx.pixels.index.model import Instance, Level
+from dbx.pixels.index.packing import cut
 from dbx.pixels.index.schema import EVERYTHING_SCOPE
 from dbx.pixels.index.store import Store
 
@@ -124,31 +125,48 @@ def totals(connection: sa.Connection) -> dict[Level, int]:
     return dict(zip(Level, map(int, found), strict=True))
 
 
-def metadata(connection: sa.Connection, scope: int, study: str, series: str | None, sop: str | None) -> Iterator[bytes]:
-    """Yield the metadata of instances series by series, unpacking one pack at a time."""
+def series_uids(connection: sa.Connection, scope: int, study: str) -> list[str]:
+    """Return the Series Instance UIDs of a study, in order."""
+    series = schema.series.c
+    return list(
+        connection.scalars(
+            sa.select(series.SeriesInstanceUID)
+            .where(series.StudyInstanceUID == study, series.scope == scope, series.NumberOfSeriesRelatedInstances > 0)
+            .order_by(series.SeriesNumber.nulls_last(), series.SeriesInstanceUID)
+        )
+    )
+
+
+def places(connection: sa.Connection, scope: int, study: str, series: str, sop: str | None) -> Sequence[Any]:
+    """Return where the metadata of a series' instances lie (`pack_id`, `start`, `size`), in this order."""
     instance = schema.instance.c
-    places = connection.execute(
+    query = (
         sa.select(instance.pack_id, instance.start, instance.size)
         .join(schema.series, schema.series.c.id == instance.series_id)
         .where(*of(study, series, sop), in_scope(scope))
-        .order_by(
-            schema.series.c.SeriesNumber.nulls_last(),
-            schema.series.c.SeriesInstanceUID,
-            instance.pack_id,
-            instance.start,
-        )
-    ).fetchall()
-    yield from data_sets(connection, places)
+        .order_by(instance.pack_id, instance.start)
+    )
+    return connection.execute(query).fetchall()
 
 
 def data_sets(connection: sa.Connection, places: Iterable[Any]) -> Iterator[bytes]:
-    """Yield the metadata at some places (`pack_id`, `start`, `size`), in whose order every pack comes once at best."""
-    pack = schema.pack.c
+    """Yield the metadata at places, which are in order of packs and in them."""
     for pack_id, members in groupby(places, lambda place: place.pack_id):
-        data, size = connection.execute(sa.select(pack.data, pack.size).where(pack.id == pack_id)).one()
-        text = decompress(data, size)
-        for place in members:
-            yield text[place.start : place.start + place.size]
+        yield from cut(pack(connection, pack_id), members)
+
+
+def pack(connection: sa.Connection, pack_id: int) -> bytes:
+    """Return a pack.
+
+    Raises
+    ------
+    IndexUnavailableError
+        If it has been written anew since its id was read.
+    """
+    data = connection.scalar(sa.select(schema.pack.c.data).where(schema.pack.c.id == pack_id))
+    if data is None:
+        raise IndexUnavailableError("", "a series has changed while its metadata were read", "Ask again.")
+    return data
 
 
 def first_data_sets(
@@ -189,25 +207,26 @@ _WHOLE_SERIES = (
     )
 )
 _PACKS = (
-    sa.select(schema.pack.c.data, schema.pack.c.size, schema.pack.c.has_bulk)
+    sa.select(
+        schema.pack.c.id,
+        schema.pack.c.size,
+        schema.pack.c.has_bulk,
+        sa.case((schema.pack.c.part == 0, schema.pack.c.data)).label("data"),
+    )
     .where(schema.pack.c.series_id == sa.bindparam("series_id"), schema.pack.c.shown)
     .order_by(schema.pack.c.part)
 )
 
 
-def packed_series(connection: sa.Connection, scope: int, study: str, series: str) -> PackedSeries | None:
-    """Return the metadata of a series as it is stored, if the scope shows all of it."""
+def packs_of_series(connection: sa.Connection, scope: int, study: str, series: str) -> Sequence[Any]:
+    """Return the packs of a series (`id`, `size`, `has_bulk`), the first with its `data`, if the scope shows all of it.
+
+    Most series have one pack.
+    """
     series_id = connection.scalar(_WHOLE_SERIES, {"study": study, "series": series, "scope": scope})
-    if series_id is None:
-        return None
-    if scope != EVERYTHING_SCOPE and _shows_hidden(connection, scope, series_id):
-        return None
-    packs = connection.execute(_PACKS, {"series_id": series_id}).fetchall()
-    if not packs:
-        return None
-    return PackedSeries(
-        b"".join(row.data for row in packs), sum(row.size for row in packs), any(row.has_bulk for row in packs)
-    )
+    if series_id is None or (scope != EVERYTHING_SCOPE and _shows_hidden(connection, scope, series_id)):
+        return ()
+    return connection.execute(_PACKS, {"series_id": series_id}).fetchall()
 
 
 def _shows_hidden(connection: sa.Connection, scope: int, series_id: int) -> bool:

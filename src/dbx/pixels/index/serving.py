@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from dbx.pixels.errors import IndexUnavailableError
 from dbx.pixels.index import reading
 from dbx.pixels.index.following import build, follow, shown
 from dbx.pixels.index.model import Found, Instance, Level, PackedSeries, Search
+from dbx.pixels.index.packing import cut
 from dbx.pixels.index.scopes import find_scope, make_scope
 from dbx.pixels.index.searching import search
 from dbx.pixels.index.source import NO_TABLE, Shown, Source, open_source, shown_of
@@ -133,13 +135,26 @@ class ServingIndex:
         with self._reading(principal) as (connection, scope):
             return next(iter(reading.instances(connection, scope, None, None, sop)), None)
 
+    def series_uids(self, study: str, principal: Principal) -> list[str]:
+        """Return the UIDs of the series of a study, in order of SeriesNumber; none of those that are hidden."""
+        with self._reading(principal) as (connection, scope):
+            return reading.series_uids(connection, scope, study)
+
     def metadata(self, study: str, series: str | None, sop: str | None, principal: Principal) -> Iterator[bytes]:
         """Yield the metadata of the instances of a study, a series, or of one: UTF-8 of one JSON object each.
 
-        Group 0002 is left out; every `BulkDataURI` begins with `BULK_ROOT`.
+        Group 0002 is left out; every `BulkDataURI` begins with `BULK_ROOT`. Between them nothing of the index is held.
+
+        Raises
+        ------
+        IndexUnavailableError
+            If a series changes while it is read.
         """
-        with self._reading(principal) as (connection, scope):
-            yield from reading.metadata(connection, scope, study, series, sop)
+        for uid in self.series_uids(study, principal) if series is None else [series]:
+            with self._reading(principal) as (connection, scope):
+                places = reading.places(connection, scope, study, uid, sop)
+            for pack_id, members in groupby(places, lambda place: place.pack_id):
+                yield from cut(self._pack(pack_id), members)
 
     def packed_metadata(self, study: str, series: str, principal: Principal) -> PackedSeries | None:
         """Return the metadata of a whole series as it is stored.
@@ -148,9 +163,27 @@ class ServingIndex:
         -------
         PackedSeries or None
             None if there is no such series, or the principal may not see all of it.
+
+        Raises
+        ------
+        IndexUnavailableError
+            By the other packs, if the series changes while they are read.
         """
         with self._reading(principal) as (connection, scope):
-            return reading.packed_series(connection, scope, study, series)
+            packs = reading.packs_of_series(connection, scope, study, series)
+        if not packs:
+            return None
+        first, *others = packs
+        return PackedSeries(
+            first.data,
+            (self._pack(other.id) for other in others),
+            sum(pack.size for pack in packs),
+            any(pack.has_bulk for pack in packs),
+        )
+
+    def _pack(self, pack_id: int) -> bytes:
+        with self._store.reading() as connection:
+            return reading.pack(connection, pack_id)
 
     def totals(self) -> dict[Level, int]:
         """Count studies, series and instances."""

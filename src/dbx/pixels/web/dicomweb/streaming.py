@@ -1,0 +1,54 @@
+"""Answers that are made while they are sent: what makes them is let go as soon as the client leaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Send
+
+#: Bytes that are sent at once.
+PIECE = 1 << 18
+
+
+class StreamedResponse(StreamingResponse):
+    """Sends pieces, which are made on threads unless their iterator is an asynchronous one."""
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the pieces, then close what makes them: else that would be left to the garbage collector."""
+        try:
+            await super().stream_response(send)
+        finally:
+            if isinstance(self.body_iterator, AsyncGenerator):
+                await self.body_iterator.aclose()
+
+
+def begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Make the first piece at once, so that the status of the answer still tells if that fails."""
+    return _resumed(next(pieces, b""), pieces)
+
+
+def _resumed(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from others
+
+
+async def answer_with(pieces: AsyncGenerator[bytes], headers: Mapping[str, str]) -> Response:
+    """Answer with pieces: at once if they are `PIECE` bytes at most, else one after the other.
+
+    What fails before is raised, so that the status of the answer tells.
+    """
+    begun, size = [], 0
+    async for piece in pieces:
+        begun.append(piece)
+        size += len(piece)
+        if size > PIECE:
+            return StreamedResponse(_all_pieces(begun, pieces), headers=headers)
+    return Response(b"".join(begun), headers=headers)
+
+
+async def _all_pieces(begun: list[bytes], others: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    while begun:
+        yield begun.pop(0)
+    async for piece in others:
+        yield piece
