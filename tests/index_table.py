@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
 import orjson
-import pyarrow as pa
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dbx.pixels.dicom.headers import read_headers
-from dbx.pixels.index import Key, Level, PackedSeries, Search, ServingIndex
+from dbx.pixels.index import Key, Level, Pack, Search, ServingIndex
+from dbx.pixels.index.packing import array
 from dbx.pixels.table import EVERYTHING
 from table_rows import row
 
@@ -70,10 +71,9 @@ def paths(index: ServingIndex) -> set[str]:
     return {instance.path for instance in instances if instance}
 
 
-def unpacked(packed: PackedSeries | None) -> list[dict[str, Any]]:
+def unpacked(packs: Iterable[Pack]) -> list[dict[str, Any]]:
     """The data sets of a series as it is stored."""
-    assert packed is not None
-    return orjson.loads(pa.decompress(b"".join([packed.first, *packed.others]), packed.size, "zstd", asbytes=True))
+    return orjson.loads(b"".join(array((pack.text() for pack in packs), compressed=False)))
 
 
 def uid_of(data_set: dict[str, Any], level: Level) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
+import pytest
 
 from dbx.pixels import Catalog
 from dbx.pixels.index import Level, Search, ServingIndex
@@ -92,6 +93,55 @@ def test_whatever_happens_it_equals_an_index_made_anew(open_index: OpenIndex, ta
     followed = answers(index)
 
     assert followed == answers(rebuilt(index))
+
+
+@pytest.mark.parametrize("pack_bytes", [1500, 2**20])
+def test_a_series_that_grows_object_by_object_equals_one_made_anew(
+    open_index: OpenIndex, table: ObjectTable, monkeypatch: pytest.MonkeyPatch, pack_bytes: int
+) -> None:
+    monkeypatch.setattr("dbx.pixels.index.packing.PACK_BYTES", pack_bytes)
+    index = open_index()
+    blob = bytes(range(256)) * 8
+    for number in (5, 7, 2, 9, 1, 8, 3, 10, 6, 4, None):  # now and then the first one is new
+        table.save(
+            rows(
+                instance(
+                    f"/{number}",
+                    SOPInstanceUID=f"1.2.1.1.{number or 0}",
+                    InstanceNumber=number,
+                    SOPClassUID=f"1.2.840.10008.5.1.4.1.1.{number or 0}",
+                    SeriesDescription=f"as {number} tells",
+                    RedPaletteColorLookupTableData=blob,
+                    Rows=number and 512 + number % 2,
+                )
+            )
+        )
+        index.sync()
+    followed, packs = answers(index), len(list(index.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING)))
+
+    assert shown(index, Level.SERIES, "0008103E") == {"1.2.1.1": ["as 1 tells"]}
+    assert (packs > 2) == (pack_bytes < 2**20)
+    assert followed == answers(rebuilt(index))
+
+
+def test_what_shares_a_uid_with_a_growing_series_is_found_out(open_index: OpenIndex, table: ObjectTable) -> None:
+    index = open_index()
+    for number in range(1, 4):
+        table.save(rows(instance(f"/{number}", number=number)))
+        index.sync()
+    table.save(
+        rows(
+            instance("/4", number=4),
+            instance("/newer 2", number=2, minutes=1),
+            instance("/3 elsewhere", study=2, number=3, SOPInstanceUID="1.2.1.1.3"),
+            instance("/twice", study=3, number=1),
+            instance("/twice, newer", study=3, number=1, minutes=1),
+        )
+    )
+    index.sync()
+
+    assert paths(index) == {"/1", "/newer 2", "/3", "/4", "/twice, newer"}
+    assert answers(index) == answers(rebuilt(index))
 
 
 def test_of_objects_with_one_uid_the_newest_is_shown_until_it_goes(open_index: OpenIndex, table: ObjectTable) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -16,6 +17,7 @@ from dbx.pixels.dicom.fragments import Fragments
 from dbx.pixels.dicom.image import PIXEL_COLUMNS
 from dbx.pixels.errors import IndexUnavailableError
 from dbx.pixels.index import BULK_ROOT, Level, Search, ServingIndex
+from dbx.pixels.index.packing import array, is_short, resolved
 from dbx.pixels.table import EVERYTHING, ObjectTable
 from index_table import instance, unpacked
 from table_rows import rows
@@ -37,6 +39,10 @@ def index(open_index: OpenIndex, catalog: Catalog) -> ServingIndex:
     index = open_index()
     index.sync()
     return index
+
+
+def decoded(frames: bytes) -> bytes:
+    return pa.input_stream(pa.BufferReader(frames), compression="zstd").read()
 
 
 def test_everything_is_as_in_the_table(index: ServingIndex, catalog: Catalog) -> None:
@@ -61,22 +67,34 @@ def test_everything_is_as_in_the_table(index: ServingIndex, catalog: Catalog) ->
 
 
 def test_a_series_is_packed_as_one_array(open_index: OpenIndex, table: ObjectTable) -> None:
-    blob = bytes(range(256)) * 8
     table.save(rows(*(instance(f"/{n}", number=n, DeviceSerialNumber="d" * n) for n in (3, 1, 2))))
-    table.save(rows(instance("/bulk", 2, RedPaletteColorLookupTableData=blob)))
     index = open_index()
     index.sync()
 
-    packed = index.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING)
-    assert [told["00200013"]["Value"] for told in unpacked(packed)] == [[1], [2], [3]]
-    assert packed
-    assert not packed.has_bulk
-    with_bulk = index.packed_metadata("1.2.2", "1.2.2.1", EVERYTHING)
-    (told,) = unpacked(with_bulk)
-    assert with_bulk
-    assert with_bulk.has_bulk
-    path = "/studies/1.2.2/series/1.2.2.1/instances/1.2.2.1.1/bulkdata/00281201"
-    assert told["00281201"]["BulkDataURI"] == BULK_ROOT.decode() + path
+    packs = list(index.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING))
+    assert [told["00200013"]["Value"] for told in unpacked(packs)] == [[1], [2], [3]]
+    assert orjson.loads(decoded(b"".join(array((pack.data for pack in packs), compressed=True)))) == unpacked(packs)
+
+
+def test_addresses_of_bulk_data_are_resolved_in_what_is_compressed(open_index: OpenIndex, table: ObjectTable) -> None:
+    blob = bytes(range(256)) * 8
+    table.save(rows(*(instance(f"/{n}", number=n, RedPaletteColorLookupTableData=blob) for n in range(1, 60))))
+    index = open_index()
+    index.sync()
+
+    (pack,) = index.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING)
+    text = pack.text()
+    for root in (b"http://host:8042/dicom-web", b"https://" + b"h" * 88, BULK_ROOT):
+        assert is_short(root)
+        assert pack._replace(data=resolved(pack.data, root)).text() == resolved(text, root)
+        told = orjson.loads(b"[" + resolved(text, root) + b"]")
+        assert [data_set["00281201"]["BulkDataURI"] for data_set in told] == [
+            f"{root.decode()}/studies/1.2.1/series/1.2.1.1/instances/1.2.1.1.{n}/bulkdata/00281201"
+            for n in range(1, 60)
+        ]
+    longest = b"https://" + b"h" * 89
+    assert not is_short(longest)
+    assert orjson.loads(b"[" + resolved(text, longest) + b"]")[0]["00281201"]["BulkDataURI"].startswith("https://hhh")
 
 
 @pytest.fixture
@@ -91,8 +109,9 @@ def long_series(open_index: OpenIndex, table: ObjectTable, monkeypatch: pytest.M
 
 def test_a_long_series_is_several_packs_and_one_array(long_series: ServingIndex) -> None:
     texts = long_series.metadata("1.2.1", "1.2.1.1", None, EVERYTHING)
-    packed = long_series.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING)
-    for data_sets in (map(orjson.loads, texts), unpacked(packed)):
+    packs = list(long_series.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING))
+    assert len(packs) > 3
+    for data_sets in (map(orjson.loads, texts), unpacked(packs)):
         assert [told["00200013"]["Value"] for told in data_sets] == [[number] for number in range(1, 30)]
 
 
@@ -100,20 +119,24 @@ def test_who_reads_slowly_holds_nothing_of_the_index(long_series: ServingIndex) 
     readers = [long_series.metadata("1.2.1", None, None, EVERYTHING) for _ in range(100)]
     series = [long_series.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING) for _ in range(100)]
     assert all(map(next, readers))
-    assert all(packed and next(packed.others) for packed in series)
+    assert all(map(next, series))
     assert len(long_series.search(Search(Level.STUDY), EVERYTHING).texts) == 1
     assert all(len(list(reader)) == 28 for reader in readers)
 
 
-def test_who_reads_slowly_is_told_when_the_series_changes(long_series: ServingIndex, table: ObjectTable) -> None:
+def test_who_reads_slowly_is_told_when_what_is_read_is_gone(long_series: ServingIndex, table: ObjectTable) -> None:
     reader = long_series.metadata("1.2.1", "1.2.1.1", None, EVERYTHING)
-    packed = long_series.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING)
-    assert packed
+    packs = long_series.packed_metadata("1.2.1", "1.2.1.1", EVERYTHING)
     assert next(reader)
-    assert next(packed.others)
+    assert next(packs)
     table.save(rows(instance("/30", number=30)))
     long_series.sync()
-    for rest in (reader, packed.others):
+    assert next(reader)
+    assert next(packs)
+
+    table.remove_under("/2")
+    long_series.sync()
+    for rest in (reader, packs):
         with pytest.raises(IndexUnavailableError, match="has changed"):
             list(rest)
 
@@ -141,7 +164,7 @@ def test_what_is_unknown_is_not_there(index: ServingIndex) -> None:
     assert index.instances("1.2.3", None, CT, EVERYTHING) == []
     assert index.instances(ct.StudyInstanceUID, "1.2.3", CT, EVERYTHING) == []
     assert list(index.metadata(ct.StudyInstanceUID, ct.SeriesInstanceUID, "1.2.3", EVERYTHING)) == []
-    assert index.packed_metadata(ct.StudyInstanceUID, "1.2.3", EVERYTHING) is None
+    assert list(index.packed_metadata(ct.StudyInstanceUID, "1.2.3", EVERYTHING)) == []
 
 
 def test_the_command_tells_what_is_in_the_index(folder: Path, home: Path, index_url: str | None) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 #: Stands for the frame of a fragment of which nothing tells it.
@@ -31,6 +33,20 @@ class Fragments:
             (_UNKNOWN if row["frame"] is None else row["frame"], row["offset"], row["length"] or 0) for row in rows
         ]
         return cls(np.array(numbers, np.int64).reshape(-1, 3))
+
+    @staticmethod
+    def column_to_bytes(column: pa.ChunkedArray) -> list[bytes | None]:
+        """Return what `to_bytes` writes of each row of a column `fragments`."""
+        values = pa.chunked_array([pc.list_flatten(chunk) for chunk in column.chunks], column.type.value_type)
+        missing = {"frame": _UNKNOWN, "offset": 0, "length": 0}
+        numbers = [pc.struct_field(values, name).fill_null(value).to_numpy() for name, value in missing.items()]
+        packed = np.stack(numbers, axis=1).astype(np.int64).tobytes()
+        ends = np.cumsum(pc.fill_null(pc.list_value_length(column), 0).to_numpy()) * (3 * np.int64().itemsize)
+        begins = [0, *ends.tolist()]
+        return [
+            packed[begin:end] if is_there else None
+            for begin, end, is_there in zip(begins, begins[1:], column.is_valid().to_pylist(), strict=False)
+        ]
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -122,25 +122,3 @@ class Instance:
     length: int
     modificationTime: datetime
     pixels: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PackedSeries:
-    """The metadata of all instances of a series as they are stored.
-
-    Attributes
-    ----------
-    first : bytes
-        A Zstandard frame. All together they hold one JSON array of data sets.
-    others : iterator of bytes
-        The frames that follow, if there are any; each is read when it is asked for.
-    size : int
-        Bytes of that array.
-    has_bulk : bool
-        Whether `BULK_ROOT` occurs in it.
-    """
-
-    first: bytes
-    others: Iterator[bytes]
-    size: int
-    has_bulk: bool

@@ -2,28 +2,80 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dbx.pixels.index.model import BULK_ROOT
 
-#: Uncompressed bytes at which a pack is full: few series are larger, and adding to one rewrites its last pack only.
-PACK_BYTES = 16 * 2**20
-
-#: The most that is decompressed at once of what is not wanted.
-_SKIPPED_BYTES = 2**20
+#: Bytes of text at which a pack is full: an instance is cut out of one, and what is added to a series rewrites one.
+PACK_BYTES = 512 * 2**10
 
 _CODEC = pa.Codec("zstd", compression_level=1)
 
-#: The key of the first element that is not of group 0002. Quotation marks inside values are escaped, so that this is
-#: found in no value; elements of group 0002 hold no others.
-_DATA_SET = re.compile(rb'[{,]\s*("(?!0002)[0-9A-Fa-f]{8}"\s*:)')
-_BULK = re.compile(rb'("BulkDataURI"\s*:\s*")(?=bulkdata/)')
+#: Up to the key of the first element that is not of group 0002. Quotation marks inside values are escaped, so that this
+#: is found in no value; elements of group 0002 hold no others.
+_DATA_SET = (
+    r'[{,]\s*"(?:[1-9A-Fa-f][0-9A-Fa-f]{3}|0[1-9A-Fa-f][0-9A-Fa-f]{2}|00[1-9A-Fa-f][0-9A-Fa-f]|000[013-9A-Fa-f])'
+    r'[0-9A-Fa-f]{4}"\s*:'
+)
+_HOST_FREE = re.compile(rb'"BulkDataURI"\s*:\s*"bulkdata/')
+
+#: The longest root of a server that can be written into what is compressed.
+_LONGEST_ROOT = 96
+_KEY = b'"BulkDataURI":'
+#: How addresses of bulk data begin in packs. The spaces, which JSON does not mind, leave room for longer roots.
+_ROOTED = _KEY + (b'"' + BULK_ROOT).rjust(_LONGEST_ROOT + 1)
+
+
+class Pack(NamedTuple):
+    """Metadata of some instances of a series: JSON objects with commas between them.
+
+    Attributes
+    ----------
+    data : bytes
+        The text as `compress` has written it.
+    size : int
+        Bytes of the text.
+    """
+
+    data: bytes
+    size: int
+
+    def text(self) -> bytes:
+        """Return the text, in which addresses of bulk data begin with `BULK_ROOT`."""
+        return _CODEC.decompress(self.data, decompressed_size=self.size, asbytes=True)
+
+    def cut(self, places: Iterable[Any]) -> Iterator[bytes]:
+        """Yield the data sets at some places (`start`, `size`)."""
+        text = self.text()
+        return (text[place.start : place.start + place.size] for place in places)
+
+
+def packed(data_sets: Iterable[bytes]) -> Iterator[Pack]:
+    """Pack data sets that were cut out of packs."""
+    some: list[bytes] = []
+    size = 0
+    for data_set in data_sets:
+        some.append(data_set)
+        size += len(data_set)
+        if size > PACK_BYTES:
+            yield _packed(some)
+            some, size = [], 0
+    if some:
+        yield _packed(some)
+
+
+def _packed(data_sets: list[bytes]) -> Pack:
+    text = b",".join(data_sets)
+    return Pack(compress(text), len(text))
 
 
 class Text(NamedTuple):
@@ -33,31 +85,28 @@ class Text(NamedTuple):
     starts: list[int]
     sizes: list[int]
 
-    @property
-    def has_bulk(self) -> bool:
-        """Whether `BULK_ROOT` occurs in it."""
-        return BULK_ROOT in self.text
+
+def data_sets(column: pa.ChunkedArray) -> list[memoryview]:
+    """Cut the column `meta` into data sets without their opening braces, and without group 0002.
+
+    That group never leaves through DICOMweb.
+    """
+    found: list[memoryview] = []
+    for chunk in column.chunks:
+        array = chunk.cast(pa.large_string())
+        _, offsets, values = array.buffers()
+        bounds = np.frombuffer(offsets, np.int64)[array.offset :][: len(array) + 1]
+        keys = pc.find_substring_regex(array, _DATA_SET).to_numpy()
+        begins = np.where(keys < 0, bounds[1:] - 1, bounds[:-1] + keys + 1)  # the closing brace, if there is no key
+        text = memoryview(values or b"")
+        found += [text[begin:end] for begin, end in zip(begins.tolist(), bounds[1:].tolist(), strict=True)]
+    return found
 
 
-class Metadata:
-    """The column `meta` of some rows; group 0002, which never leaves through DICOMweb, is cut off when it is read."""
-
-    def __init__(self, column: pa.ChunkedArray) -> None:
-        chunks = [chunk.cast(pa.large_string()) for chunk in column.chunks]
-        array = pa.concat_arrays(chunks or [pa.array([], pa.large_string())])
-        _, offsets, text = array.buffers()
-        self._offsets = memoryview(offsets).cast("q")[array.offset :]
-        self._text = memoryview(text or b"")
-
-    def after_brace(self, row: int) -> memoryview | bytes:
-        """Return the data set of a row without its opening brace."""
-        end = self._offsets[row + 1]
-        match = _DATA_SET.search(self._text, self._offsets[row], end)
-        return self._text[match.start(1) : end] if match else b"}"
-
-
-def texts(data_sets: Sequence[memoryview | bytes], study: str, series: str, instances: Sequence[str]) -> Iterator[Text]:
-    """Write the data sets of a series into the texts of its packs: one, unless they are much.
+def texts(
+    data_sets: Sequence[memoryview | bytes], study: str, series: str, instances: Sequence[str], begun: bytes = b""
+) -> Iterator[Text]:
+    """Write the data sets of a series into the texts of its packs: JSON objects with commas between them.
 
     Parameters
     ----------
@@ -67,51 +116,104 @@ def texts(data_sets: Sequence[memoryview | bytes], study: str, series: str, inst
         UIDs of the series and its study.
     instances : sequence of str
         SOP Instance UIDs of the data sets.
-
-    Yields
-    ------
-    Text
-        One after the other, they are one JSON array.
+    begun : bytes
+        The text of a pack that the first one continues.
     """
-    begins, size = [0], 0
-    for number, data_set in enumerate(data_sets):
-        if size > PACK_BYTES:
-            begins.append(number)
-            size = 0
-        size += len(data_set)
-    for begin, end in zip(begins, [*begins[1:], len(data_sets)], strict=True):
+    for begin, end in _parts([len(data_set) for data_set in data_sets], len(begun)):
         some = data_sets[begin:end]
-        head, tail = (b"[{" if begin == 0 else b",{"), (b"]" if end == len(data_sets) else b"")
-        text = head + b",{".join(some) + tail
+        text = _joined(some)
         if b'"BulkDataURI"' in text:
-            some = [_with_root(*named, study, series) for named in zip(some, instances[begin:end], strict=True)]
-            text = head + b",{".join(some) + tail
+            some = [_rooted(*named, study, series) for named in zip(some, instances[begin:end], strict=True)]
+            text = _joined(some)
+        head = begun + b"," if begun else b""
         sizes = [len(data_set) + 1 for data_set in some]
-        yield Text(text, list(accumulate((size + 1 for size in sizes[:-1]), initial=1)), sizes)
+        yield Text(head + text, list(accumulate((size + 1 for size in sizes[:-1]), initial=len(head))), sizes)
+        begun = b""
 
 
-def _with_root(data_set: memoryview | bytes, instance: str, study: str, series: str) -> bytes:
+def _joined(data_sets: Sequence[memoryview | bytes]) -> bytes:
+    first, *others = data_sets
+    return b",{".join((b"{" + bytes(first), *others))
+
+
+def _parts(sizes: Sequence[int], begun: int) -> Iterator[tuple[int, int]]:
+    """Divide data sets into those of one pack each, from one to before another."""
+    begin, size = 0, begun
+    for number, more in enumerate(sizes):
+        if number > begin and size > PACK_BYTES:
+            yield begin, number
+            begin, size = number, 0
+        size += more
+    if sizes:
+        yield begin, len(sizes)
+
+
+def _rooted(data_set: memoryview | bytes, instance: str, study: str, series: str) -> bytes:
     """Make the host-free addresses of bulk data begin with `BULK_ROOT` and the instance's path."""
     uids = (quote(uid, safe="").encode() for uid in (study, series, instance))
-    root = b"%s/studies/%s/series/%s/instances/%s/" % (BULK_ROOT, *uids)
-    return _BULK.sub(lambda match: match[1] + root, bytes(data_set))
+    address = b"%s/studies/%s/series/%s/instances/%s/bulkdata/" % (_ROOTED, *uids)
+    return _HOST_FREE.sub(lambda _: address, bytes(data_set))
+
+
+def resolved(pack: bytes, root: bytes) -> bytes:
+    """Make addresses of bulk data begin with the root of a server, such as ``http://host/dicom-web``.
+
+    Parameters
+    ----------
+    pack : bytes
+        The text of a pack, or, if `is_short` says so, what `compress` has made of it.
+    """
+    return pack.replace(_ROOTED, _KEY + (b'"' + root).rjust(_LONGEST_ROOT + 1))
+
+
+def is_short(root: bytes) -> bool:
+    """Tell whether a root is short enough to be written into what is compressed."""
+    return len(root) <= _LONGEST_ROOT
 
 
 def compress(text: bytes) -> bytes:
-    """Compress the text of a pack."""
-    return _CODEC.compress(text, asbytes=True)
+    """Compress the text of a pack into one Zstandard frame, in which addresses of bulk data can be resolved.
+
+    How they begin is in there as it is, and nothing else refers to it (RFC 8878, 3.1.1.2): whatever of the same length
+    is written over it, all the rest stays as it was.
+    """
+    first, *others = text.split(_ROOTED)
+    if not others:
+        return _CODEC.compress(text, asbytes=True)
+    sink = pa.BufferOutputStream()
+    noise = [os.urandom(len(_ROOTED)) for _ in others]
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(first)
+        for random, other in zip(noise, others, strict=True):
+            # Noise in a block of its own cannot be compressed, and nothing after it is the same.
+            stream.flush()
+            stream.write(random)
+            stream.flush()
+            stream.write(other)
+    data, at = bytearray(sink.getvalue()), 0
+    for random in noise:
+        at = data.index(random, at)
+        data[at : at + len(random)] = _ROOTED
+    return bytes(data)
 
 
-def open_text(data: bytes) -> pa.NativeFile:
-    """Open the text of a pack, so that no more of it is in memory than is read."""
-    return pa.CompressedInputStream(pa.BufferReader(data), _CODEC.name)
+_BRACKETS = (b"[", b",", b"]")
+_FRAMES = tuple(map(compress, _BRACKETS))
 
 
-def cut(data: bytes, places: Iterable[Any]) -> Iterator[bytes]:
-    """Yield the data sets of a pack at some places (`start`, `size`), which are in order."""
-    text, at = open_text(data), 0
-    for place in places:
-        while at < place.start:
-            at += len(text.read(min(place.start - at, _SKIPPED_BYTES)))
-        yield text.read(place.size)
-        at += place.size
+def array(packs: Iterable[bytes], *, compressed: bool) -> Iterator[bytes]:
+    """Yield one JSON array of what is in packs, piece by piece.
+
+    Parameters
+    ----------
+    packs : iterable of bytes
+        One at least: texts, or what `compress` has made of them.
+    """
+    before, comma, end = _FRAMES if compressed else _BRACKETS
+    last = None
+    for pack in packs:
+        if last is not None:
+            yield before + last
+            before = comma
+        last = pack
+    yield before + (last or b"") + end

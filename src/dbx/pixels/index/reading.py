@@ -15,7 +15,7 @@ from dbx.pixels.dicom.image import PIXEL_COLUMNS
 from dbx.pixels.errors import IndexUnavailableError
 from dbx.pixels.index import schema
 from dbx.pixels.index.model import Instance, Level
-from dbx.pixels.index.packing import cut
+from dbx.pixels.index.packing import Pack
 from dbx.pixels.index.schema import EVERYTHING_SCOPE
 from dbx.pixels.index.store import Store
 
@@ -86,7 +86,8 @@ def _query(given: Collection[str], condition: sa.ColumnElement[bool]) -> sa.Sele
         .order_by(
             schema.series.c.SeriesNumber.nulls_last(),
             schema.series.c.SeriesInstanceUID,
-            schema.instance.c.id,  # within a series by InstanceNumber and path
+            schema.instance.c.InstanceNumber.nulls_last(),
+            schema.instance.c.path,
         )
     )
 
@@ -152,10 +153,10 @@ def places(connection: sa.Connection, scope: int, study: str, series: str, sop: 
 def data_sets(connection: sa.Connection, places: Iterable[Any]) -> Iterator[bytes]:
     """Yield the metadata at places, which are in order of packs and in them."""
     for pack_id, members in groupby(places, lambda place: place.pack_id):
-        yield from cut(pack(connection, pack_id), members)
+        yield from pack(connection, pack_id).cut(members)
 
 
-def pack(connection: sa.Connection, pack_id: int) -> bytes:
+def pack(connection: sa.Connection, pack_id: int) -> Pack:
     """Return a pack.
 
     Raises
@@ -163,10 +164,11 @@ def pack(connection: sa.Connection, pack_id: int) -> bytes:
     IndexUnavailableError
         If it has been written anew since its id was read.
     """
-    data = connection.scalar(sa.select(schema.pack.c.data).where(schema.pack.c.id == pack_id))
-    if data is None:
+    query = sa.select(schema.pack.c.data, schema.pack.c.size).where(schema.pack.c.id == pack_id)
+    found = connection.execute(query).one_or_none()
+    if found is None:
         raise IndexUnavailableError("", "a series has changed while its metadata were read", "Ask again.")
-    return data
+    return Pack(*found)
 
 
 def first_data_sets(
@@ -177,21 +179,20 @@ def first_data_sets(
     Parameters
     ----------
     owner : sqlalchemy.ColumnElement
-        The column of `ids`: of `schema.instance`, or of its `schema.series`.
+        The column of `ids`, of `schema.series`.
     """
-    instance, series = schema.instance.c, schema.series.c
+    own, series = schema.own.c, schema.series.c
+    place = sa.func.row_number().over(partition_by=owner, order_by=series.SeriesInstanceUID)
     first = (
-        sa.select(owner.label("owner"), sa.func.min(instance.id).label("id"))
-        .select_from(schema.instance)
-        .join(schema.series, series.id == instance.series_id)
-        .where(series.scope == EVERYTHING_SCOPE, owner.in_(ids), in_scope(scope))
-        .group_by(owner)
+        sa.select(owner.label("owner"), series.first_id, place.label("place"))
+        .where(series.scope == scope, series.NumberOfSeriesRelatedInstances > 0, owner.in_(ids))
         .subquery()
     )
     places = connection.execute(
-        sa.select(first.c.owner, instance.pack_id, instance.start, instance.size)
-        .join(first, first.c.id == instance.id)
-        .order_by(instance.pack_id, instance.start)
+        sa.select(first.c.owner, own.pack_id, own.start, own.size)
+        .join(first, first.c.first_id == own.id)
+        .where(first.c.place == 1)
+        .order_by(own.pack_id, own.start)
     ).fetchall()
     return {place.owner: text for place, text in zip(places, data_sets(connection, places), strict=True)}
 
@@ -207,26 +208,18 @@ _WHOLE_SERIES = (
     )
 )
 _PACKS = (
-    sa.select(
-        schema.pack.c.id,
-        schema.pack.c.size,
-        schema.pack.c.has_bulk,
-        sa.case((schema.pack.c.part == 0, schema.pack.c.data)).label("data"),
-    )
+    sa.select(schema.pack.c.id)
     .where(schema.pack.c.series_id == sa.bindparam("series_id"), schema.pack.c.shown)
-    .order_by(schema.pack.c.part)
+    .order_by(schema.pack.c.id)
 )
 
 
-def packs_of_series(connection: sa.Connection, scope: int, study: str, series: str) -> Sequence[Any]:
-    """Return the packs of a series (`id`, `size`, `has_bulk`), the first with its `data`, if the scope shows all of it.
-
-    Most series have one pack.
-    """
+def packs_of_series(connection: sa.Connection, scope: int, study: str, series: str) -> Sequence[int]:
+    """Return the ids of the packs of a series, in order, if the scope shows all of it."""
     series_id = connection.scalar(_WHOLE_SERIES, {"study": study, "series": series, "scope": scope})
     if series_id is None or (scope != EVERYTHING_SCOPE and _shows_hidden(connection, scope, series_id)):
         return ()
-    return connection.execute(_PACKS, {"series_id": series_id}).fetchall()
+    return list(connection.scalars(_PACKS, {"series_id": series_id}))
 
 
 def _shows_hidden(connection: sa.Connection, scope: int, series_id: int) -> bool:

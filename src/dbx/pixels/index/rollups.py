@@ -27,7 +27,7 @@ from dbx.pixels.index.model import BULK_ROOT, Level
 from dbx.pixels.index.store import Store
 from dbx.pixels.index.summaries import DataSet, columns, is_empty, series_summary, study_summary
 from dbx.pixels.index.urls import resource_url
-from dbx.pixels.index.values import several
+from dbx.pixels.index.values import divided, several
 
 #: Ids in one statement.
 BATCH = 500
@@ -37,29 +37,33 @@ def series_row(
     scope: int,
     series_id: int,
     study_id: int,
+    first_id: int,
     uids: tuple[str, str],
     data_set: bytes,
     classes: Iterable[str],
     instances: int,
 ) -> tuple[Any, ...]:
-    """Return the row of a series, whose UIDs are given with its study's, and of which an instance's metadata tells."""
+    """Return the row of a series, whose UIDs are given with its study's, and of which its first instance tells."""
     study_uid, series_uid = uids
     summary = series_summary(data_set) | {
         STUDY_UID: computed("UI", study_uid),
         SERIES_UID: computed("UI", series_uid),
-        SERIES_INSTANCES: computed("IS", instances),
         RETRIEVE_URL: computed("UR", resource_url(BULK_ROOT.decode(), *uids)),
     }
-    return (
-        scope,
-        series_id,
-        study_id,
-        study_uid,
-        *columns(Level.SERIES, summary),
-        several(sorted(classes)),
-        instances,
-        _told(summary),
-    )
+    told = (scope, series_id, study_id, first_id, study_uid, *columns(Level.SERIES, summary))
+    return told + _counted(summary, classes, instances)
+
+
+def more_of_series(row: Sequence[Any], classes: Iterable[str], instances: int) -> tuple[Any, ...]:
+    """Return the row of a series that has got instances of which none is the first."""
+    *told, _, _, summary = row
+    return (*told, *_counted(orjson.loads(summary), classes, instances))
+
+
+def _counted(summary: DataSet, classes: Iterable[str], instances: int) -> tuple[str, int, bytes]:
+    """Return the last columns of a series."""
+    summary = summary | {SERIES_INSTANCES: computed("IS", instances)}
+    return several(sorted(classes)), instances, _told(summary)
 
 
 def write_studies(store: Store, connection: sa.Connection, scope: int, ids: Collection[int] | None = None) -> None:
@@ -105,7 +109,7 @@ def batches(values: Sequence[Any], size: int = BATCH) -> Iterator[Sequence[Any]]
 def _study_row(scope: int, members: Sequence[Any]) -> tuple[Any, ...]:
     summary = study_summary(orjson.loads(member.summary) for member in members)
     modalities = sorted({member.Modality for member in members if member.Modality})
-    classes = sorted({uid for member in members for uid in member.SOPClassesInSeries.split("\\") if uid})
+    classes = sorted({uid for member in members for uid in divided(member.SOPClassesInSeries)})
     instances = sum(member.NumberOfSeriesRelatedInstances for member in members)
     told = summary | {
         INSTANCE_AVAILABILITY: computed("CS", "ONLINE"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateView
 
 from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
 from dbx.pixels.index.model import Level
 
 #: To be raised whenever what the tables hold changes: an index of another layout is made anew.
-LAYOUT = 5
+LAYOUT = 6
 
 #: The scope in which everything is visible; others belong to row filters (see `scopes`).
 EVERYTHING_SCOPE = 0
@@ -64,6 +65,7 @@ file = sa.Table(
 )
 
 #: Row filters of principals, with the table's version for which their rows in `visible`, `study` and `series` hold.
+#: Whatever is in `changed` for later versions does not hold.
 scope = sa.Table(
     "scope",
     metadata,
@@ -89,14 +91,15 @@ study = sa.Table(
     sa.PrimaryKeyConstraint("id", "scope"),
 )
 
-#: `summary` is likewise JSON of all attributes, and of those of patient and study as the series has them. Without a
-#: visible instance, a series is in no scope.
+#: `summary` is likewise JSON of all attributes, and of those of patient and study as the series has them, which the
+#: first of its instances tells, `first_id`. Without a visible instance, a series is in no scope.
 series = sa.Table(
     "series",
     metadata,
     sa.Column("scope", sa.Integer, nullable=False),
     sa.Column("id", sa.BigInteger, nullable=False),
     sa.Column("study_id", sa.BigInteger, nullable=False),
+    sa.Column("first_id", sa.BigInteger, nullable=False),
     sa.Column("StudyInstanceUID", sa.Text, nullable=False),
     *_columns(Level.SERIES),
     sa.Column("SOPClassesInSeries", sa.Text),
@@ -105,39 +108,76 @@ series = sa.Table(
     sa.PrimaryKeyConstraint("id", "scope"),
 )
 
-#: Every object with the three UIDs; `shown` is false if another object shows its SOP Instance UID (contract 3).
-instance = sa.Table(
-    "instance",
-    metadata,
-    sa.Column("id", _ID, primary_key=True, autoincrement=False),
-    sa.Column("series_id", sa.BigInteger, nullable=False),
-    sa.Column("file_id", sa.Integer, nullable=False),
-    sa.Column("shown", sa.Boolean, nullable=False),
-    sa.Column("pack_id", sa.BigInteger, nullable=False),
-    sa.Column("start", sa.BigInteger, nullable=False),
-    sa.Column("size", sa.Integer, nullable=False),
-    sa.Column("path", sa.Text, nullable=False),
-    sa.Column("local_path", sa.Text),
-    sa.Column("length", sa.BigInteger),
-    sa.Column("modificationTime", sa.BigInteger),  # microseconds since 1970
+#: Columns that tell the instances of a series apart.
+_OWN = frozenset(
+    {
+        "SOPInstanceUID",
+        "InstanceNumber",
+        "AcquisitionTime",
+        "AcquisitionDateTime",
+        "ContentTime",
+        "ImagePositionPatient",
+        "SliceLocation",
+        "WindowCenter",
+        "WindowWidth",
+        "pixel_offset",
+        "pixel_length",
+        "fragments",
+    }
+)
+_INSTANCE_COLUMNS = [
     *_columns(Level.INSTANCE),
     sa.Column("pixel_tag", sa.Text),
     sa.Column("pixel_offset", sa.BigInteger),
     sa.Column("pixel_length", sa.BigInteger),
     sa.Column("fragments", sa.LargeBinary),
+]
+
+#: Values that instances of a series have in common, once for all that have the same.
+shared = sa.Table(
+    "shared",
+    metadata,
+    sa.Column("id", _ID, primary_key=True, autoincrement=False),
+    sa.Column("series_id", sa.BigInteger, nullable=False),
+    *(column for column in _INSTANCE_COLUMNS if column.name not in _OWN),
 )
 
-#: Metadata of up to some megabytes of a series' instances. The texts of a series' shown packs, one after the other in
-#: order of `part`, are one JSON array.
+#: Every object with the three UIDs; `shown` is false if another object shows its SOP Instance UID (contract 3).
+own = sa.Table(
+    "own",
+    metadata,
+    sa.Column("id", _ID, primary_key=True, autoincrement=False),
+    sa.Column("series_id", sa.BigInteger, nullable=False),
+    sa.Column("shared_id", sa.BigInteger, nullable=False),
+    sa.Column("file_id", sa.Integer, nullable=False),
+    sa.Column("shown", sa.Boolean, nullable=False),
+    sa.Column("pack_id", sa.BigInteger, nullable=False),
+    sa.Column("start", sa.BigInteger, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("path", sa.Text().with_variant(sa.Text(collation="C"), "postgresql"), nullable=False),
+    sa.Column("local_path", sa.Text),  # null if it is the path
+    sa.Column("length", sa.BigInteger),
+    sa.Column("modificationTime", sa.BigInteger),  # microseconds since 1970
+    *(column for column in _INSTANCE_COLUMNS if column.name in _OWN),
+)
+
+#: Both together, as instances are read.
+CREATE_INSTANCE = CreateView(
+    sa.select(*own.columns, *(column for column in shared.columns if column.name not in own.c)).join(
+        shared, shared.c.id == own.c.shared_id
+    ),
+    "instance",
+)
+instance = CREATE_INSTANCE.table
+
+#: Metadata of some of a series' instances, see `packing`: first those of the pack with the least id.
 pack = sa.Table(
     "pack",
     metadata,
     sa.Column("id", _ID, primary_key=True, autoincrement=False),
     sa.Column("series_id", sa.BigInteger, nullable=False),
     sa.Column("shown", sa.Boolean, nullable=False),
-    sa.Column("part", sa.Integer, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("has_bulk", sa.Boolean, nullable=False),
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
@@ -148,6 +188,15 @@ visible = sa.Table(
     sa.Column("scope", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("instance_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sqlite_with_rowid=False,
+)
+
+#: Series that a version of the table has changed, since the oldest version of a row filter.
+changed = sa.Table(
+    "changed",
+    metadata,
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("series_id", sa.BigInteger, nullable=False),
+    sa.Column("study_id", sa.BigInteger, nullable=False),
 )
 
 TABLE_BY_LEVEL = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
@@ -168,8 +217,9 @@ INDEXES = (
     sa.Index("series_uid", series.c.StudyInstanceUID, series.c.SeriesInstanceUID, series.c.scope),
     sa.Index("series_alone", series.c.SeriesInstanceUID, series.c.scope),
     sa.Index("series_study", series.c.study_id, series.c.scope),
-    sa.Index("instance_series", instance.c.series_id),
-    sa.Index("instance_uid", instance.c.SOPInstanceUID),
-    sa.Index("instance_file", instance.c.file_id),
+    sa.Index("own_series", own.c.series_id),
+    sa.Index("own_uid", own.c.SOPInstanceUID),
+    sa.Index("own_file", own.c.file_id),
+    sa.Index("shared_series", shared.c.series_id),
     sa.Index("pack_series", pack.c.series_id),
 )

@@ -14,11 +14,11 @@ from dbx.pixels.catalog import Catalog
 from dbx.pixels.errors import IndexUnavailableError
 from dbx.pixels.index import reading
 from dbx.pixels.index.following import build, follow, shown
-from dbx.pixels.index.model import Found, Instance, Level, PackedSeries, Search
-from dbx.pixels.index.packing import cut
+from dbx.pixels.index.model import Found, Instance, Level, Search
+from dbx.pixels.index.packing import Pack, packed
 from dbx.pixels.index.scopes import find_scope, make_scope
 from dbx.pixels.index.searching import search
-from dbx.pixels.index.source import NO_TABLE, Shown, Source, open_source, shown_of
+from dbx.pixels.index.source import NO_TABLE, Shown, Source, Sources, shown_of
 from dbx.pixels.index.store import Store, open_store
 from dbx.pixels.table import ObjectTable, Principal
 
@@ -42,6 +42,7 @@ class ServingIndex:
         self._location = location
         self._table: ObjectTable | None = None
         self._log_folder: int | None = None
+        self._sources = Sources()
         self._lock = threading.Lock()
 
     @classmethod
@@ -154,34 +155,28 @@ class ServingIndex:
             with self._reading(principal) as (connection, scope):
                 places = reading.places(connection, scope, study, uid, sop)
             for pack_id, members in groupby(places, lambda place: place.pack_id):
-                yield from cut(self._pack(pack_id), members)
+                yield from self._pack(pack_id).cut(members)
 
-    def packed_metadata(self, study: str, series: str, principal: Principal) -> PackedSeries | None:
-        """Return the metadata of a whole series as it is stored.
+    def packed_metadata(self, study: str, series: str, principal: Principal) -> Iterator[Pack]:
+        """Yield the metadata of a series, as they are stored, or what the principal may see of them.
 
-        Returns
-        -------
-        PackedSeries or None
-            None if there is no such series, or the principal may not see all of it.
+        Between packs nothing of the index is held.
 
         Raises
         ------
         IndexUnavailableError
-            By the other packs, if the series changes while they are read.
+            If the series changes while it is read.
         """
         with self._reading(principal) as (connection, scope):
-            packs = reading.packs_of_series(connection, scope, study, series)
-        if not packs:
-            return None
-        first, *others = packs
-        return PackedSeries(
-            first.data,
-            (self._pack(other.id) for other in others),
-            sum(pack.size for pack in packs),
-            any(pack.has_bulk for pack in packs),
-        )
+            ids = reading.packs_of_series(connection, scope, study, series)
+            first = [reading.pack(connection, pack_id) for pack_id in ids[:1]]
+        if not first:
+            yield from packed(self.metadata(study, series, None, principal))
+        yield from first
+        for pack_id in ids[1:]:
+            yield self._pack(pack_id)
 
-    def _pack(self, pack_id: int) -> bytes:
+    def _pack(self, pack_id: int) -> Pack:
         with self._store.reading() as connection:
             return reading.pack(connection, pack_id)
 
@@ -239,7 +234,7 @@ class ServingIndex:
         if self._table is None:
             yield None
             return
-        with open_source(self._table) as source:
+        with self._sources.open(self._table) as source:
             yield source
 
     def _newest(self) -> Shown:

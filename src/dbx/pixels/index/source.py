@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -15,22 +16,35 @@ import pyarrow.compute as pc
 from dbx.pixels.dicom.attributes import Attribute
 from dbx.pixels.index.model import Level
 from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL
-from dbx.pixels.table.duck import identifier, literal, reading, scan
+from dbx.pixels.table.duck import connect, identifier, literal, scan, telling
+from dbx.pixels.table.folder import TableFolder
 from dbx.pixels.table.objects import ObjectTable
 
 #: An object is in the index if it can be addressed.
 INDEXED = "StudyInstanceUID IS NOT NULL AND SeriesInstanceUID IS NOT NULL AND SOPInstanceUID IS NOT NULL"
+_WANTED = "(StudyInstanceUID, SeriesInstanceUID) IN (SELECT StudyInstanceUID, SeriesInstanceUID FROM wanted)"
 
-#: Memory of the database that reads, and metadata that is in memory at once.
+#: Memory and threads of the database that reads: whoever writes is slower.
 _MEMORY_LIMIT = "320MB"
-_RANGE_BYTES = 64 * 2**20
+_MOST_THREADS = 4
+#: Rows that it hands over at once, and metadata in memory at which it has handed over enough.
+_BATCH_ROWS = 2048
+_PART_BYTES = 32 * 2**20
 
 #: Columns of the rows for the index, besides those of the instance's attributes.
 _PLACES = """
-    filename, path, local_path, length, epoch_us(modificationTime) AS "modificationTime",
+    filename, path, nullif(local_path, path) AS local_path, length, epoch_us(modificationTime) AS "modificationTime",
     StudyInstanceUID, SeriesInstanceUID, path NOT IN (SELECT path FROM shadowed) AS shown,
     pixel_data.tag AS pixel_tag, pixel_data."offset" AS pixel_offset, pixel_data.length AS pixel_length,
     fragments, coalesce(meta, '{}') AS meta"""
+
+
+_SERIES = pa.schema([("StudyInstanceUID", pa.string()), ("SeriesInstanceUID", pa.string())])
+
+
+def series_table(uids: Iterable[tuple[str, str]]) -> pa.Table:
+    """Return Study and Series Instance UIDs of series as `Source` takes them."""
+    return pa.Table.from_pylist([dict(zip(_SERIES.names, some, strict=True)) for some in uids], _SERIES)
 
 
 class Shown(NamedTuple):
@@ -49,24 +63,6 @@ def shown_of(table: ObjectTable) -> Shown:
     return Shown(int.from_bytes(hashlib.sha256(table.log.table_id.encode()).digest()[:7]), table.version)
 
 
-class Range(NamedTuple):
-    """Neighbouring series: from one to another, both included."""
-
-    first: tuple[str, str]
-    last: tuple[str, str]
-
-    @property
-    def condition(self) -> str:
-        """The range as an SQL condition, by whose first line whole parts of files are skipped."""
-        (first_study, first_series), (last_study, last_series) = (
-            tuple(map(literal, end)) for end in (self.first, self.last)
-        )
-        return f"""
-            StudyInstanceUID BETWEEN {first_study} AND {last_study}
-            AND (StudyInstanceUID > {first_study} OR SeriesInstanceUID >= {first_series})
-            AND (StudyInstanceUID < {last_study} OR SeriesInstanceUID <= {last_series})"""
-
-
 class Source:
     """One version of the table, open for reading.
 
@@ -83,7 +79,6 @@ class Source:
         self.shown = shown_of(table)
         self.files = dict(table.log.files)
         self._schema = table.schema
-        connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'; SET preserve_insertion_order = false")
 
     def scan(self, uris: list[str] | None = None) -> str:
         """Return the SQL expression over some data files of the table, by default all."""
@@ -98,75 +93,103 @@ class Source:
             With the columns `StudyInstanceUID` and `SeriesInstanceUID`; every series without it. It has to hold all
             series in which an object with the same SOP Instance UID is.
         """
-        self._uris = list(self.files)
-        self._condition = INDEXED
-        if wanted is not None:
-            self.connection.register("wanted", wanted)
-            least, greatest = pc.min_max(wanted["StudyInstanceUID"]).as_py().values()
-            self._uris = [uri for uri, file in self.files.items() if file.overlaps("StudyInstanceUID", least, greatest)]
-            self._condition = f"""{INDEXED} AND StudyInstanceUID BETWEEN {literal(least)} AND {literal(greatest)}
-                AND (StudyInstanceUID, SeriesInstanceUID) IN (SELECT StudyInstanceUID, SeriesInstanceUID FROM wanted)"""
+        self._uris, self._condition = self._of(wanted)
         source = f"{self.scan(self._uris)} WHERE {self._condition}"
         self.connection.execute(f"CREATE OR REPLACE TEMP TABLE shadowed AS {_shadowed(source)}")
 
-    def visible_paths(self, predicate: str) -> str:
-        """Return the SQL query of the objects that somebody with a row filter is shown."""
-        source = f"(SELECT * FROM {self.scan()} WHERE ({predicate})) WHERE {INDEXED}"
+    def visible_paths(self, predicate: str, wanted: pa.Table | None = None) -> str:
+        """Return the SQL query of the objects of series, as above, that somebody with a row filter is shown."""
+        uris, condition = self._of(wanted)
+        source = f"(SELECT * FROM {self.scan(uris)} WHERE ({predicate})) WHERE {condition}"
         return f"SELECT path FROM {source} AND path NOT IN ({_shadowed(source)})"
 
+    def _of(self, wanted: pa.Table | None) -> tuple[list[str], str]:
+        """Return the data files in which there may be rows of series, and the condition on them."""
+        if wanted is None:
+            return list(self.files), INDEXED
+        self.connection.register("wanted", wanted)
+        least, greatest = pc.min_max(wanted["StudyInstanceUID"]).as_py().values()
+        uris = [uri for uri, file in self.files.items() if file.overlaps("StudyInstanceUID", least, greatest)]
+        # By the first line whole parts of files are skipped.
+        return (
+            uris,
+            f"""StudyInstanceUID BETWEEN {literal(least)} AND {literal(greatest)}
+            AND {INDEXED} AND {_WANTED}""",
+        )
+
+    def choose_fresh(self, wanted: pa.Table, uris: list[str]) -> None:
+        """Say of which series rows are read, but only of objects in the table `fresh`, which share no UID with others.
+
+        Parameters
+        ----------
+        wanted : pyarrow.Table
+            As above.
+        uris : list of str
+            The data files in which they are.
+        """
+        self.connection.register("wanted", wanted)
+        self._uris = uris
+        self._condition = f"{INDEXED} AND {_WANTED} AND path IN (SELECT path FROM fresh)"
+        self.connection.execute("CREATE OR REPLACE TEMP TABLE shadowed (path VARCHAR)")
+
     def rows(self) -> Iterator[pa.Table]:
-        """Read the rows of the chosen series, some series at a time, in no order; the next ones are read meanwhile."""
-        ahead: Future[pa.Table] | None = None
-        with ThreadPoolExecutor(1) as reader:
-            for part in [*self._ranges(), None]:
-                ready, ahead = ahead, part and reader.submit(self._rows, part)
-                if ready:
-                    yield ready.result()
-
-    def _ranges(self) -> list[Range]:
-        """Divide the chosen series into ranges, of each of which the metadata fits into memory."""
-        counts = self.connection.sql(f"""
-            SELECT StudyInstanceUID, SeriesInstanceUID, count(*)
-            FROM {self.scan(self._uris)} WHERE {self._condition} GROUP BY ALL ORDER BY ALL""").fetchall()
-        most = max(1, int(_RANGE_BYTES / self._bytes_per_row()))
-        ranges: list[Range] = []
-        rows = most
-        for study, series, count in counts:
-            if rows + count > most:
-                ranges.append(Range((study, series), (study, series)))
-                rows = 0
-            ranges[-1] = ranges[-1]._replace(last=(study, series))
-            rows += count
-        return ranges
-
-    def _rows(self, part: Range) -> pa.Table:
+        """Read the rows of the chosen series, some at a time; the next ones are read meanwhile."""
         attributes = ", ".join(map(_index_form, ATTRIBUTES_BY_LEVEL[Level.INSTANCE]))
-        uris = [uri for uri in self._uris if self.files[uri].overlaps("StudyInstanceUID", part.first[0], part.last[0])]
-        return self.connection.sql(f"""
-            SELECT {_PLACES}, {attributes} FROM {self.scan(uris)}
-            WHERE {part.condition} AND {self._condition}""").to_arrow_table()
-
-    def _bytes_per_row(self) -> float:
-        if not self._uris:
-            return 1
-        files = ", ".join(map(literal, self._uris))
-        ((size,),) = self.connection.sql(f"""
-            SELECT sum(total_uncompressed_size) / greatest(sum(num_values), 1)
-            FROM parquet_metadata([{files}]) WHERE path_in_schema = 'meta'""").fetchall()
-        return max(1.0, size or 1.0)
+        parts = _parts(
+            self.connection.sql(
+                f"SELECT {_PLACES}, {attributes} FROM {self.scan(self._uris)} WHERE {self._condition}"
+            ).to_arrow_reader(_BATCH_ROWS)
+        )
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(next, parts, None)
+            while part := ahead.result():
+                ahead = reader.submit(next, parts, None)
+                yield part
 
 
-@contextmanager
-def open_source(table: ObjectTable) -> Iterator[Source]:
-    """Open the version that the table is looked at.
+def _parts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Put batches together as long as their metadata is not too much."""
+    some: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        some.append(batch)
+        size += batch["meta"].nbytes
+        if size > _PART_BYTES:
+            yield pa.Table.from_batches(some)
+            some, size = [], 0
+    if some:
+        yield pa.Table.from_batches(some)
 
-    Raises
-    ------
-    TableError
-        If its files cannot be read.
-    """
-    with reading(table.log.folder) as connection:
-        yield Source(connection, table)
+
+class Sources:
+    """Opens versions of a table, with a database that is kept: making it takes longer than a few rows."""
+
+    def __init__(self) -> None:
+        self._database: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def open(self, table: ObjectTable) -> Iterator[Source]:
+        """Open the version that the table is looked at; no other one meanwhile.
+
+        Raises
+        ------
+        TableError
+            If its files cannot be read.
+        """
+        folder = table.log.folder
+        database = self._database or _database(folder)
+        self._database = None
+        with telling(folder), database.cursor() as connection:
+            yield Source(connection, table)
+        self._database = database  # which after an error is not to be relied on
+
+
+def _database(folder: TableFolder) -> duckdb.DuckDBPyConnection:
+    database = connect(folder)
+    database.execute(f"""
+        SET memory_limit = '{_MEMORY_LIMIT}'; SET threads = {min(_MOST_THREADS, os.cpu_count() or 1)};
+        SET preserve_insertion_order = false; SET enable_external_file_cache = false""")
+    return database
 
 
 def _shadowed(source: str) -> str:
@@ -181,7 +204,7 @@ def _index_form(attribute: Attribute) -> str:
     """Return the SQL of an instance's attribute as `values.column_value` makes it of DICOM JSON."""
     name = identifier(attribute.keyword)
     if attribute.multiple:
-        value = rf"nullif('\' || array_to_string({name}, '\') || '\', '\\')"
+        value = rf"nullif('\' || list_aggr({name}::VARCHAR[], 'string_agg', '\') || '\', '\\')"
     elif attribute.vr == "DA":
         value = f"strftime({name}, '%Y%m%d')"
     elif attribute.vr == "TM":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema, DropTable
+from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema
 
 from dbx.pixels.errors import ArgumentError, IndexUnavailableError
 from dbx.pixels.index import schema
@@ -17,8 +17,6 @@ from dbx.pixels.index.glance import Glance, file_number
 
 #: Seconds that a writer waits for another one: it may be rebuilding.
 _PATIENCE = 900
-#: Rows that are handed to the database at once.
-_BATCH_ROWS = 5000
 
 
 class Store(Protocol):
@@ -116,9 +114,12 @@ class SqliteStore:
 
     @contextmanager
     def fresh(self, connection: sa.Connection) -> Iterator[None]:
+        found = connection.exec_driver_sql("SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view')")
+        for kind, name in found.fetchall():
+            connection.exec_driver_sql(f'DROP {kind} "{name}"')
         for table in schema.metadata.sorted_tables:
-            connection.execute(DropTable(table, if_exists=True))
             connection.execute(CreateTable(table))
+        connection.execute(schema.CREATE_INSTANCE)
         yield
         for index in schema.INDEXES:
             connection.execute(CreateIndex(index))
@@ -133,10 +134,9 @@ class SqliteStore:
     ) -> None:
         columns = columns or table.columns.keys()
         places = ", ".join("?" * len(columns))
-        statement = f'INSERT INTO "{table.name}" ({_quoted(columns)}) VALUES ({places})'
-        rows = rows if isinstance(rows, list) else list(rows)
-        for start in range(0, len(rows), _BATCH_ROWS):
-            connection.exec_driver_sql(statement, rows[start : start + _BATCH_ROWS])
+        given = list(rows)
+        if given:
+            connection.exec_driver_sql(f'INSERT INTO "{table.name}" ({_quoted(columns)}) VALUES ({places})', given)
 
     def has_tables(self) -> bool:
         with self._telling():
@@ -230,6 +230,7 @@ class PostgresStore:
         connection.execution_options(schema_translate_map={None: unfinished})
         for table in schema.metadata.sorted_tables:
             connection.execute(CreateTable(table))
+        connection.execute(schema.CREATE_INSTANCE)
         yield
         for index in schema.INDEXES:
             connection.execute(CreateIndex(index))

@@ -74,6 +74,11 @@ def several(values: Iterable[Any]) -> str:
     return "\\" + "".join(f"{value}\\" for value in values)
 
 
+def divided(values: str) -> list[str]:
+    """Return the values that `several` has put together."""
+    return [value for value in values.split("\\") if value]
+
+
 def column_value(attribute: Attribute, element: Mapping[str, Any] | None) -> Any:
     """Return what an attribute's column holds, of its DICOM JSON; None if that has no value, or none of its VR."""
     values = element.get("Value") if element else None

@@ -45,12 +45,24 @@ def reading(folder: TableFolder) -> Iterator[duckdb.DuckDBPyConnection]:
     TableError
         If the table's files cannot be read.
     """
-    with connect(folder) as connection:
-        try:
-            yield connection
-        except (duckdb.Error, OSError, pa.ArrowException) as error:
-            problem = str(error).split("\n", 1)[0]
-            raise TableError(folder.location, f"cannot be read: {problem}", "Check its files.") from error
+    with connect(folder) as connection, telling(folder):
+        yield connection
+
+
+@contextmanager
+def telling(folder: TableFolder) -> Iterator[None]:
+    """Say of which table it is that files cannot be read.
+
+    Raises
+    ------
+    TableError
+        If the table's files cannot be read.
+    """
+    try:
+        yield
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
+        problem = str(error).split("\n", 1)[0]
+        raise TableError(folder.location, f"cannot be read: {problem}", "Check its files.") from error
 
 
 def scan(uris: Iterable[str], schema: pa.Schema, *, filename: bool = False) -> str:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from itertools import chain
+from typing import TypeVar
 
 import orjson
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dbx.pixels.index import BULK_ROOT, PackedSeries
-from dbx.pixels.index.packing import open_text
+from dbx.pixels.index import Pack
+from dbx.pixels.index.packing import array, is_short, resolved
 from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_related, negotiate
 from dbx.pixels.web.dicomweb.native_xml import native_xml
-from dbx.pixels.web.dicomweb.streaming import PIECE, StreamedResponse, answer_with
+from dbx.pixels.web.dicomweb.streaming import answer_with
 from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.errors import HttpError
 
 _OFFERED = (MediaType(DICOM_JSON), MediaType("application/json"), MediaType(DICOM_XML, multipart=True))
+
+_Some = TypeVar("_Some")
 
 _ENCODING = "zstd"
 
@@ -39,11 +42,14 @@ async def retrieve_metadata(request: Request) -> Response:
     headers = {"Content-Type": media_type.name, "Vary": "Accept, Accept-Encoding"}
     if "instance" in request.path_params:
         return await run_in_threadpool(_one, request, headers)
-    if "series" in request.path_params and _accepts_encoding(request):
-        stored = await run_in_threadpool(_as_stored, request, headers)
-        if stored:
-            return stored
-    return await answer_with(_array(request), headers)
+    packs = await run_in_threadpool(_found, _packs(request))
+    root = service_root(request).encode()
+    if _accepts_encoding(request) and is_short(root):
+        headers["Content-Encoding"] = _ENCODING
+        pieces = array((resolved(pack.data, root) for pack in packs), compressed=True)
+    else:
+        pieces = array((resolved(pack.text(), root) for pack in packs), compressed=False)
+    return await answer_with(_made_on_threads(pieces), headers)
 
 
 def _xml(request: Request) -> Response:
@@ -56,97 +62,31 @@ def _one(request: Request, headers: dict[str, str]) -> Response:
     return Response(b"[" + data_set + b"]", headers=headers)
 
 
-def _as_stored(request: Request, headers: dict[str, str]) -> Response | None:
-    """Answer with a series as it is stored, if it is known and all of it may be seen."""
-    packed = _packed(request, request.path_params["series"])
-    if packed is None or packed.has_bulk:
-        return None
-    headers |= {"Content-Encoding": _ENCODING}
-    second = next(packed.others, None)
-    if second is None:
-        return Response(packed.first, headers=headers)
-    return StreamedResponse(chain([packed.first, second], packed.others), headers=headers)
-
-
-async def _array(request: Request) -> AsyncGenerator[bytes]:
-    """Yield one JSON array of all data sets, in pieces.
-
-    Raises
-    ------
-    HttpError
-        404, before the first piece, if there are none.
-    """
-    before = b"["
-    for uid in await run_in_threadpool(_series_uids, request):
-        packed = await run_in_threadpool(_packed, request, uid)
-        pieces: AsyncIterator[bytes]
-        if packed:
-            pieces = _unpacked(packed, service_root(request).encode())
-        else:  # not all of it may be seen
-            pieces = iterate_in_threadpool(_gathered(_data_sets(request, uid)))
-        async for piece in pieces:
-            if before:
-                yield before
-                before = b""
-            yield piece
-        before = before or b","
-    if before == b"[":
-        raise HttpError(404, "there is no such study or series")
-    yield b"]"
-
-
-async def _unpacked(packed: PackedSeries, root: bytes) -> AsyncGenerator[bytes]:
-    """Yield what is inside the brackets of a series' array. Decompressing a piece takes less than going to a thread."""
-    rest, left = b"", packed.size - 2
-    text = open_text(packed.first)
-    text.read(1)
-    while left:
-        piece = text.read(min(PIECE, left))
-        if not piece:
-            text = open_text(await run_in_threadpool(next, packed.others))
-            continue
-        left -= len(piece)
-        if packed.has_bulk:  # roots are inside of quotation marks, so that none is cut in two
-            piece, quote, rest = (rest + piece).rpartition(b'"')
-            piece = (piece + quote).replace(BULK_ROOT, root)
+async def _made_on_threads(pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
+    async for piece in iterate_in_threadpool(pieces):
         yield piece
-    yield rest
 
 
-def _gathered(data_sets: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what is inside the brackets of an array of data sets, in pieces that are not small."""
-    separator, some = b"", []
-    for data_set in data_sets:
-        some.append(data_set)
-        if sum(map(len, some)) >= PIECE:
-            yield separator + b",".join(some)
-            separator, some = b",", []
-    if some:
-        yield separator + b",".join(some)
+def _packs(request: Request) -> Iterator[Pack]:
+    """Yield the metadata of a series, or of all series of a study."""
+    server, uids = request.app.state.server, request.path_params
+    study, principal = uids["study"], server.principal(request)
+    for series in [uids["series"]] if "series" in uids else server.index.series_uids(study, principal):
+        yield from server.index.packed_metadata(study, series, principal)
 
 
 def _data_sets(request: Request, series: str | None) -> Iterator[bytes]:
     server, uids = request.app.state.server, request.path_params
     root = service_root(request).encode()
     for text in server.index.metadata(uids["study"], series, uids.get("instance"), server.principal(request)):
-        yield text.replace(BULK_ROOT, root)
+        yield resolved(text, root)
 
 
-def _found(data_sets: Iterator[bytes]) -> Iterator[bytes]:
-    """Return data sets, of which there must be one at least."""
-    for first in data_sets:
-        return chain([first], data_sets)
+def _found(some: Iterator[_Some]) -> Iterator[_Some]:
+    """Return what is found, of which there must be something."""
+    for first in some:
+        return chain([first], some)
     raise HttpError(404, "there is no such study, series or instance")
-
-
-def _series_uids(request: Request) -> list[str]:
-    server, uids = request.app.state.server, request.path_params
-    return [uids["series"]] if "series" in uids else server.index.series_uids(uids["study"], server.principal(request))
-
-
-def _packed(request: Request, series: str) -> PackedSeries | None:
-    server = request.app.state.server
-    return server.index.packed_metadata(request.path_params["study"], series, server.principal(request))
 
 
 def _accepts_encoding(request: Request) -> bool:
