@@ -76,7 +76,7 @@ def _progress(task: Task) -> Iterator[Callable[[Task], None]]:
 
         def line(task: Task) -> None:
             nonlocal shown
-            if (task.status, task.epoch) != (shown.status, shown.epoch):
+            if task.epoch != shown.epoch or (shown.status, task.status) == (Status.SUBMITTED, Status.RUNNING):
                 click.echo(_sentence(task), err=True)
             shown = task
 
