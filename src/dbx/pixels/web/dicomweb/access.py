@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dbx.pixels.dicom.sources import Source
+from dbx.pixels.dicom.sources import Source, read_range
 from dbx.pixels.errors import ObjectChangedError, ObjectNotFoundError, StorageError
 from dbx.pixels.index import Instance, opening
+from dbx.pixels.web.dicomweb.transcoding import PIECE
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.vanished import Vanished
 
@@ -41,6 +42,19 @@ def opened(instance: Instance, vanished: Vanished) -> Iterator[Source]:
         raise HttpError(410, "the object has vanished from its storage since it was indexed") from error
     except ObjectChangedError as error:
         raise HttpError(410, "the object has changed since it was indexed; another ingest is needed") from error
+
+
+def stored_pieces(instance: Instance, vanished: Vanished, offset: int, length: int) -> Iterator[bytes]:
+    """Read a range of the object of an instance in pieces; see `opened`.
+
+    Raises
+    ------
+    PixelDataError
+        If the object ends before.
+    """
+    with opened(instance, vanished) as source:
+        for start in range(0, length, PIECE):
+            yield read_range(source, offset + start, min(PIECE, length - start))
 
 
 def is_there(instance: Instance, vanished: Vanished) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from dbx.pixels.dicom.elements import find_value, open_data_set
 from dbx.pixels.dicom.sources import Source, open_file
@@ -18,6 +17,7 @@ from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import opened
 from dbx.pixels.web.dicomweb.byte_ranges import requested_range
 from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, Part, multipart_related, negotiate
+from dbx.pixels.web.dicomweb.streaming import StreamedResponse, begun
 from dbx.pixels.web.dicomweb.transcoding import PIECE, swapped
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.vanished import Vanished
@@ -117,15 +117,14 @@ def retrieve_bulk_data(request: Request) -> Response:
     if value is None:
         raise HttpError(404, "the instance has no such bulk data")
     wanted = requested_range(request, value.length)
-    pieces = _pieces(instance, vanished, value, wanted.first, wanted.end)
-    pieces = chain([next(pieces, b"")], pieces)  # the first of them tells whether the object can be read
+    pieces = begun(_pieces(instance, vanished, value, wanted.first, wanted.end))
     if media_type.multipart:
         response = multipart_related([Part(OCTET_STREAM, pieces, str(request.url))], OCTET_STREAM)
         response.status_code = wanted.status
         response.headers.update(wanted.headers)
         return response
     headers = {**wanted.headers, "Content-Type": OCTET_STREAM, "Content-Length": str(wanted.end - wanted.first)}
-    return StreamingResponse(pieces, wanted.status, headers)
+    return StreamedResponse(pieces, wanted.status, headers)
 
 
 def _pieces(instance: Instance, vanished: Vanished, value: BulkValue, first: int, end: int) -> Iterator[bytes]:

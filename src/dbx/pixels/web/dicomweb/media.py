@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
+from dbx.pixels.web.dicomweb.streaming import StreamedResponse
 from dbx.pixels.web.errors import HttpError
 
 DICOM = "application/dicom"
@@ -153,7 +154,7 @@ class Part(NamedTuple):
     location: str | None = None
 
 
-def multipart_related(parts: Iterable[Part], root_type: str) -> StreamingResponse:
+def multipart_related(parts: Iterable[Part], root_type: str) -> StreamedResponse:
     """Make a ``multipart/related`` answer of parts, which are made while they are sent.
 
     Parameters
@@ -164,13 +165,19 @@ def multipart_related(parts: Iterable[Part], root_type: str) -> StreamingRespons
         Media type of the parts.
     """
     boundary = uuid.uuid4().hex
-    return StreamingResponse(_lines(parts, boundary), headers=_related(root_type, boundary))
+    return StreamedResponse(_lines(parts, boundary), headers=_related(root_type, boundary))
 
 
-def multipart_bytes(parts: Iterable[Part], root_type: str) -> Response:
-    """Make a ``multipart/related`` answer of small parts, which is sent at once."""
-    boundary = uuid.uuid4().hex
-    return Response(b"".join(_lines(parts, boundary)), headers=_related(root_type, boundary))
+def one_part(part: Part, media_type: MediaType) -> Response:
+    """Make an answer of one part, multipart or not, which is sent at once if the part is no large one."""
+    if not isinstance(part.content, bytes):
+        if media_type.multipart:
+            return multipart_related([part], media_type.name)
+        return StreamedResponse(part.content, headers={"Content-Type": part.content_type})
+    if media_type.multipart:
+        boundary = uuid.uuid4().hex
+        return Response(b"".join(_lines([part], boundary)), headers=_related(media_type.name, boundary))
+    return Response(part.content, headers={"Content-Type": part.content_type})
 
 
 def multipart_to_fill(content_type: str, length: int, root_type: str) -> tuple[Response, memoryview]:

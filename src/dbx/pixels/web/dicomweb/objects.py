@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from dbx.pixels.dicom.sources import Source, read_range
 from dbx.pixels.errors import PixelDataError
 from dbx.pixels.index import Instance
 from dbx.pixels.index.urls import resource_url
 from dbx.pixels.web.dicomweb import found
-from dbx.pixels.web.dicomweb.access import is_there, opened
+from dbx.pixels.web.dicomweb.access import is_there, opened, stored_pieces
 from dbx.pixels.web.dicomweb.media import DICOM, MediaType, Part, multipart_related
+from dbx.pixels.web.dicomweb.streaming import StreamedResponse, begun
 from dbx.pixels.web.dicomweb.syntaxes import AS_STORED, object_syntax, object_syntaxes
-from dbx.pixels.web.dicomweb.transcoding import PIECE, explicit_little_endian
+from dbx.pixels.web.dicomweb.transcoding import explicit_little_endian
 from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
@@ -72,7 +71,7 @@ def object_response(instance: Instance, syntax: str, vanished: Vanished) -> Resp
     headers = {"Content-Type": f"{DICOM}; transfer-syntax={syntax}"}
     if syntax == instance.TransferSyntaxUID:
         headers["Content-Length"] = str(instance.length)
-    return StreamingResponse(object_pieces(instance, syntax, vanished), headers=headers)
+    return StreamedResponse(object_pieces(instance, syntax, vanished), headers=headers)
 
 
 def object_pieces(instance: Instance, syntax: str, vanished: Vanished) -> Iterator[bytes]:
@@ -85,7 +84,7 @@ def object_pieces(instance: Instance, syntax: str, vanished: Vanished) -> Iterat
     """
     pieces = _pieces(instance, syntax, vanished)
     try:
-        return chain([next(pieces)], pieces)
+        return begun(pieces)
     except PixelDataError as error:
         raise HttpError(
             406, f"the instance cannot be transcoded: {error.problem}; ask for transfer-syntax=*"
@@ -109,13 +108,8 @@ def _part(request: Request, instance: Instance, syntax: str, pieces: Iterator[by
 
 
 def _pieces(instance: Instance, syntax: str, vanished: Vanished) -> Iterator[bytes]:
+    if syntax == instance.TransferSyntaxUID:
+        yield from stored_pieces(instance, vanished, 0, instance.length)
+        return
     with opened(instance, vanished) as source:
-        if syntax == instance.TransferSyntaxUID:
-            yield from _stored(source, instance.length)
-        else:
-            yield from explicit_little_endian(source, instance.pixels)
-
-
-def _stored(source: Source, length: int) -> Iterator[bytes]:
-    for start in range(0, length, PIECE):
-        yield read_range(source, start, min(PIECE, length - start))
+        yield from explicit_little_endian(source, instance.pixels)

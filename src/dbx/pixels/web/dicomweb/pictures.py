@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +29,7 @@ from dbx.pixels.web.dicomweb.rendered import (
     requested_quality,
     requested_view,
 )
+from dbx.pixels.web.dicomweb.streaming import begun
 from dbx.pixels.web.dicomweb.video import MP4, find_video, video_response
 from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
@@ -68,7 +68,7 @@ def retrieve_rendered(request: Request) -> Response:
     view, quality = requested_view(request.query_params), requested_quality(request.query_params.get("quality"))
     if media_type.multipart:
         parts = _parts(request, images, view, media_type.name, quality)
-        response = multipart_related(chain([next(parts)], parts), media_type.name)
+        response = multipart_related(begun(parts), media_type.name)
         response.headers.update(_warning(request))
         return response
     if media_type.name == GIF and "instance" in request.path_params and count > 1:

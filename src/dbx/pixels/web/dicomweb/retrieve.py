@@ -13,15 +13,17 @@ from dbx.pixels.dicom.image import ImagePixel
 from dbx.pixels.errors import PixelDataError
 from dbx.pixels.index import Instance
 from dbx.pixels.web.dicomweb import found
-from dbx.pixels.web.dicomweb.access import opened
+from dbx.pixels.web.dicomweb.access import opened, stored_pieces
 from dbx.pixels.web.dicomweb.at_once import frame_at_once
 from dbx.pixels.web.dicomweb.bulkdata import retrieve_bulk_data
-from dbx.pixels.web.dicomweb.frames import frame_bytes
-from dbx.pixels.web.dicomweb.media import Part, multipart_bytes, multipart_related
+from dbx.pixels.web.dicomweb.frames import frame_bytes, stored_place
+from dbx.pixels.web.dicomweb.media import Part, multipart_related, one_part
 from dbx.pixels.web.dicomweb.metadata import retrieve_metadata
 from dbx.pixels.web.dicomweb.objects import retrieve_objects
 from dbx.pixels.web.dicomweb.pictures import retrieve_rendered, retrieve_thumbnail
+from dbx.pixels.web.dicomweb.streaming import begun
 from dbx.pixels.web.dicomweb.syntaxes import Representation, frame_representation
+from dbx.pixels.web.dicomweb.transcoding import PIECE
 from dbx.pixels.web.dicomweb.wado_uri import retrieve_by_query
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.vanished import Vanished
@@ -41,14 +43,11 @@ def _read_frames(request: Request) -> Response:
     representation = frame_representation(
         request, instance.TransferSyntaxUID, bits_allocated=image.bits_allocated, single=len(numbers) == 1
     )
-    parts = _frame_parts(instance, image, numbers, representation, request.app.state.server.vanished)
+    parts = begun(_frame_parts(instance, image, numbers, representation, request.app.state.server.vanished))
     if len(numbers) > 1:
-        first = next(parts)  # whose status tells what is wrong
-        return multipart_related(_chained(first, parts), representation.media_type.name)
+        return multipart_related(parts, representation.media_type.name)
     (part,) = parts
-    if representation.media_type.multipart:
-        return multipart_bytes([part], representation.media_type.name)
-    return Response(part.content, headers={"Content-Type": part.content_type})
+    return one_part(part, representation.media_type)
 
 
 def _frame_parts(
@@ -56,17 +55,16 @@ def _frame_parts(
 ) -> Iterator[Part]:
     with opened(instance, vanished) as source:
         for number in numbers:
+            place = stored_place(image, number, representation.transfer_syntax)
+            if place and place[1] > PIECE and sum(place) <= instance.length:
+                yield Part(representation.content_type, begun(stored_pieces(instance, vanished, *place)))
+                continue
             try:
                 data = frame_bytes(source, image, number, representation.transfer_syntax)
             except PixelDataError as error:
                 is_stored = representation.transfer_syntax == image.transfer_syntax
                 raise HttpError(404 if is_stored else 406, f"frame {number + 1}: {error.problem}") from error
             yield Part(representation.content_type, data)
-
-
-def _chained(first: Part, others: Iterator[Part]) -> Iterator[Part]:
-    yield first
-    yield from others
 
 
 _STUDY = "/studies/{study}"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
+from typing import TypeVar
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
 #: Bytes that are sent at once.
-PIECE = 1 << 18
+PIECE = 1 << 16
+
+_Piece = TypeVar("_Piece")
 
 
 class StreamedResponse(StreamingResponse):
@@ -23,12 +26,14 @@ class StreamedResponse(StreamingResponse):
                 await self.body_iterator.aclose()
 
 
-def begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def begun(pieces: Iterator[_Piece]) -> Iterator[_Piece]:
     """Make the first piece at once, so that the status of the answer still tells if that fails."""
-    return _resumed(next(pieces, b""), pieces)
+    for first in pieces:
+        return _resumed(first, pieces)
+    return pieces
 
 
-def _resumed(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
+def _resumed(first: _Piece, others: Iterator[_Piece]) -> Iterator[_Piece]:
     yield first
     yield from others
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from dbx.pixels.dicom.sources import read_range
 from dbx.pixels.index import Instance
@@ -15,6 +14,7 @@ from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import opened
 from dbx.pixels.web.dicomweb.byte_ranges import requested_range
 from dbx.pixels.web.dicomweb.media import MediaType
+from dbx.pixels.web.dicomweb.streaming import StreamedResponse, begun
 from dbx.pixels.web.dicomweb.transcoding import PIECE
 from dbx.pixels.web.vanished import Vanished
 
@@ -81,7 +81,6 @@ def video_response(request: Request, video: Video) -> Response:
         410, if the object is not there; 416.
     """
     wanted = requested_range(request, sum(length for _, length in video.fragments))
-    pieces = video.pieces(wanted.first, wanted.end)
-    pieces = chain([next(pieces, b"")], pieces)  # the first of them tells whether the object can be read
+    pieces = begun(video.pieces(wanted.first, wanted.end))
     headers = {**wanted.headers, "Content-Type": MP4.name, "Content-Length": str(wanted.end - wanted.first)}
-    return StreamingResponse(pieces, wanted.status, headers)
+    return StreamedResponse(pieces, wanted.status, headers)
