@@ -8,7 +8,28 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from dbx.pixels.errors import ArgumentError, IndexUnavailableError, PixelsError
+from dbx.pixels.errors import (
+    ArgumentError,
+    EngineError,
+    IndexUnavailableError,
+    ModelNotFoundError,
+    ModelNotReadyError,
+    PixelsError,
+    SeriesNotFoundError,
+    ServingError,
+    TrainingError,
+    UnsuitableSeriesError,
+)
+
+#: Of errors that are not the server's; others are 500.
+_STATUSES = (
+    ((ArgumentError, UnsuitableSeriesError), 400),
+    ((ModelNotFoundError, SeriesNotFoundError), 404),
+    ((ModelNotReadyError, TrainingError), 409),
+    ((EngineError,), 501),  # an extra is not installed
+    ((ServingError,), 502),
+    ((IndexUnavailableError,), 503),
+)
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +58,18 @@ def answer_http_error(_request: Request, error: Exception) -> Response:
 
 
 def answer_pixels_error(_request: Request, error: Exception) -> Response:
-    """Answer one of our own errors: the client's fault if an argument was wrong, else the server's."""
+    """Answer one of our own errors: the client's fault if what it asked for cannot be, else the server's."""
     assert isinstance(error, PixelsError)
-    if isinstance(error, ArgumentError):
-        return JSONResponse({"error": str(error)}, 400)
+    status = status_of(error)
+    if status < 500:
+        return JSONResponse({"error": str(error)}, status)
     _log.error("%s", error)
-    status = 503 if isinstance(error, IndexUnavailableError) else 500
     return JSONResponse({"error": f"{error.problem}. {error.remedy}".strip()}, status)  # its subject may be a path
+
+
+def status_of(error: PixelsError) -> int:
+    """Return the HTTP status code of an error."""
+    return next((status for kinds, status in _STATUSES if isinstance(error, kinds)), 500)
 
 
 def answer_unexpected_error(_request: Request, _error: Exception) -> Response:
