@@ -9,6 +9,8 @@ import httpx
 import pytest
 from dicomweb_client import DICOMwebClient
 
+from dbx.pixels.web.dicomweb import search
+
 if TYPE_CHECKING:
     from web_server import RunningServer
 
@@ -52,6 +54,27 @@ def test_pages_of_all_studies_make_the_whole(server: RunningServer) -> None:
     pages = [httpx.get(studies, params={"limit": 7, "offset": offset}) for offset in range(0, len(whole) + 7, 7)]
     assert [study for page in pages if page.status_code == 200 for study in page.json()] == whole
     assert len(whole) > 20
+
+
+def test_an_answer_that_has_an_end_tells_where_the_next_begins(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instances = f"{server.dicomweb}/instances"
+    whole = httpx.get(instances).json()
+    assert len(whole) > 20
+    monkeypatch.setattr(search, "MOST", 20)
+    first, second = (httpx.get(instances, params={"limit": 10**8, "offset": offset}) for offset in (0, 20))
+    assert first.json() == whole[:20]
+    assert "offset=20" in first.headers["warning"]
+    assert second.json() == whole[20:40]
+    exact = httpx.get(instances, params={"LIMIT": "20"})
+    assert exact.json() == whole[:20]
+    assert "warning" not in exact.headers
+
+
+@pytest.mark.parametrize("url", ["/studies?PatientName=%00", "/studies?PatientID=A%00B", "/studies/1%00/series"])
+def test_nul_is_refused_before_any_database_sees_it(server: RunningServer, url: str) -> None:
+    assert httpx.get(server.dicomweb + url).status_code == 400
 
 
 def test_nothing_found_is_no_content(server: RunningServer) -> None:

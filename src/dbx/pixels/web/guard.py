@@ -1,4 +1,4 @@
-"""Who may use the server: requests to its own name, writes from its own pages, answers for them (contract 11)."""
+"""What the server lets in: requests to its own name, writes from its own pages (contract 11), URLs of text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEADERS = ((b"cross-origin-resource-policy", b"same-origin"), (b"x-content-type
 
 
 class Guard:
-    """Refuses requests by their Host, and writes by their Origin.
+    """Refuses requests by their Host, writes by their Origin, and NUL in URLs, which databases take differently.
 
     A page of another site can make a browser send requests here; it cannot forge these two headers. The Host also
     stops names of other sites that were made to point to this machine.
@@ -47,8 +47,11 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
-        problem = self._problem(scope)
-        answer = JSONResponse({"error": problem}, 403) if problem else self._app
+        answer: ASGIApp = self._app
+        if problem := self._problem(scope):
+            answer = JSONResponse({"error": problem}, 403)
+        elif "\0" in scope["path"] or b"%00" in scope["query_string"]:
+            answer = JSONResponse({"error": "the URL has a NUL character, which no value of DICOM has"}, 400)
         await answer(scope, receive, protected)
 
     def _problem(self, scope: Scope) -> str | None:

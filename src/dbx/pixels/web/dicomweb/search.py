@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import replace
 
 import orjson
 from pydicom.datadict import tag_for_keyword
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -15,10 +16,14 @@ from starlette.routing import Route
 from dbx.pixels.index import BULK_ROOT, Key, Level, Search
 from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_related, negotiate
 from dbx.pixels.web.dicomweb.native_xml import native_xml
+from dbx.pixels.web.dicomweb.numbers import LARGEST, whole_number
 from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
 
+#: Results of one answer at most; with all attributes, of which an instance has kilobytes.
+MOST = 50_000
+MOST_WITH_ALL = 5_000
 #: Query parameters that are no matching keys.
 _OPTIONS = {"accept", "charset", "fuzzymatching", "includefield", "limit", "offset"}
 _OFFERED = (MediaType(DICOM_JSON), MediaType("application/json"), MediaType(DICOM_XML, multipart=True))
@@ -29,17 +34,26 @@ async def _search(request: Request, level: Level) -> Response:
     media_type = negotiate(request, _OFFERED)
     server = request.app.state.server
     search = parse_search(request, level)
-    found = await run_in_threadpool(server.index.search, search, server.principal(request))
+    most = MOST_WITH_ALL if search.include_all else MOST
+    asked = search if search.limit is not None and search.limit <= most else replace(search, limit=most + 1)
+    found = await run_in_threadpool(server.index.search, asked, server.principal(request))
+    texts, warnings = found.texts, found.warnings
+    if len(texts) > most:
+        texts = texts[:most]
+        warnings = [
+            *warnings,
+            f"There are more than {most} results: ask for the next with offset={search.offset + most}.",
+        ]
     root = service_root(request)
-    headers = warning_header(request, found.warnings)
-    if not found.texts:
+    headers = warning_header(request, warnings)
+    if not texts:
         return Response(status_code=204, headers=headers)
     if media_type.multipart:
-        parts = (Part(DICOM_XML, native_xml(orjson.loads(_resolved(text, root)))) for text in found.texts)
+        parts = (Part(DICOM_XML, native_xml(orjson.loads(_resolved(text, root)))) for text in texts)
         response: Response = multipart_related(parts, DICOM_XML)
         response.headers.update(headers)
         return response
-    body = _resolved(b"[" + b",".join(found.texts) + b"]", root)
+    body = _resolved(b"[" + b",".join(texts) + b"]", root)
     return Response(body, media_type=media_type.name, headers=headers)
 
 
@@ -73,11 +87,10 @@ def parse_search(request: Request, level: Level) -> Search:
     HttpError
         400, if a parameter cannot be understood.
     """
-    parameters = request.query_params
-    keys = [Key(_tags(name), value) for name, value in parameters.multi_items() if name.lower() not in _OPTIONS]
-    fields = [
-        field.strip() for text in parameters.getlist("includefield") for field in text.split(",") if field.strip()
-    ]
+    parameters = request.query_params.multi_items()
+    keys = [Key(_tags(name), value) for name, value in parameters if name.lower() not in _OPTIONS]
+    options = QueryParams([(name.lower(), value) for name, value in parameters])
+    fields = [field.strip() for text in options.getlist("includefield") for field in text.split(",") if field.strip()]
     return Search(
         level,
         study=request.path_params.get("study"),
@@ -85,9 +98,9 @@ def parse_search(request: Request, level: Level) -> Search:
         keys=tuple(keys),
         include=frozenset(_tags(field)[0] for field in fields if field.lower() != "all"),
         include_all=any(field.lower() == "all" for field in fields),
-        fuzzy=_truth(parameters.get("fuzzymatching", "false")),
-        limit=_count(parameters, "limit"),
-        offset=_count(parameters, "offset") or 0,
+        fuzzy=_truth(options.get("fuzzymatching", "false")),
+        limit=_count(options, "limit"),
+        offset=_count(options, "offset") or 0,
     )
 
 
@@ -111,13 +124,14 @@ def _truth(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _count(parameters: Any, name: str) -> int | None:
-    text = parameters.get(name)
+def _count(options: QueryParams, name: str) -> int | None:
+    text = options.get(name)
     if text is None:
         return None
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise HttpError(400, f"{name}={text} is no number of results")
-    return int(text)
+    number = whole_number(text)
+    if number is None:
+        raise HttpError(400, f"{name}={text} is no number of results from 0 to {LARGEST}")
+    return number
 
 
 def _resolved(text: bytes, root: str) -> bytes:
