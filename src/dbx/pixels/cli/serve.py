@@ -49,15 +49,32 @@ _HOST_NAME = re.compile(r"[\w.-]+", re.ASCII)
     help="name by which a proxy with login is called that stands in front; may be repeated",
 )
 @click.option("--index", "index_url", metavar="URL", help="serving index, such as postgresql://...  [default: a file]")
+@click.option(
+    "--serving-endpoint", metavar="URL", help="run the model that is served there instead of those of the home folder"
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="processes that answer")
 def serve(
-    catalog: Catalog, port: int, host: str, allowed_hosts: tuple[str, ...], index_url: str | None, workers: int
+    catalog: Catalog,
+    port: int,
+    host: str,
+    allowed_hosts: tuple[str, ...],
+    index_url: str | None,
+    serving_endpoint: str | None,
+    workers: int,
 ) -> None:
     """Serve the viewer at / and DICOMweb at /dicom-web until interrupted.
 
     What other processes ingest meanwhile appears within two seconds.
     """
-    run(catalog, host=host, port=port, allowed_hosts=allowed_hosts, index_url=index_url, workers=workers)
+    run(
+        catalog,
+        host=host,
+        port=port,
+        allowed_hosts=allowed_hosts,
+        index_url=index_url,
+        serving_endpoint=serving_endpoint,
+        workers=workers,
+    )
 
 
 def run(
@@ -67,6 +84,7 @@ def run(
     port: int,
     allowed_hosts: Iterable[str] = (),
     index_url: str | None = None,
+    serving_endpoint: str | None = None,
     workers: int = 1,
 ) -> None:
     """Serve a catalog until the process is interrupted; requests that are running then are finished.
@@ -88,8 +106,9 @@ def run(
         if not _HOST_NAME.fullmatch(name):
             raise ArgumentError(f"--allowed-host {name}", "is no name of a host", "Write it as pixels.example.org.")
     listener = _listen(host, port)
-    settings = {"home": str(catalog.home.root), "table": catalog.table, "volume": catalog.volume}
-    os.environ[_SETTINGS] = json.dumps({**settings, "index_url": index_url, "hosts": [host, *allowed_hosts]})
+    settings: dict[str, Any] = {"home": str(catalog.home.root), "table": catalog.table, "volume": catalog.volume}
+    settings |= {"index_url": index_url, "serving_endpoint": serving_endpoint, "hosts": [host, *allowed_hosts]}
+    os.environ[_SETTINGS] = json.dumps(settings)
     config = uvicorn.Config(
         "dbx.pixels.cli.serve:application",
         factory=True,
@@ -139,7 +158,8 @@ def application() -> object:
     log_as_json()
     settings = json.loads(os.environ[_SETTINGS])
     catalog = Catalog(table=settings["table"], volume=settings["volume"], home=settings["home"])
-    return create_app(Server(catalog, settings["index_url"]), settings["hosts"])
+    server = Server(catalog, settings["index_url"], settings["serving_endpoint"])
+    return create_app(server, settings["hosts"])
 
 
 class _Workers(Multiprocess):

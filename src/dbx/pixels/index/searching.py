@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,14 @@ def search(connection: sa.Connection, scope: int, wanted: Search) -> Found:
         )
     rows = connection.execute(query(shape), uids | page | values).fetchall()
     return Found(answers(connection, scope, wanted, rows), warnings)
+
+
+def series_of(connection: sa.Connection, scope: int, modalities: Iterable[str]) -> list[str]:
+    """Return the UIDs of the series of some modalities, in the order of answers; an empty one stands for any."""
+    wanted = set(modalities)
+    series = schema.series.c
+    select = query(Shape(Level.SERIES, scope, (series.SeriesInstanceUID,), frozenset(), ()))
+    return list(connection.scalars(select if "" in wanted else select.where(series.Modality.in_(wanted))))
 
 
 def _given(**values: Any) -> dict[str, Any]:

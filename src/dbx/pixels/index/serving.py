@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +17,7 @@ from dbx.pixels.index.following import build, follow, shown
 from dbx.pixels.index.model import Found, Instance, Level, Search
 from dbx.pixels.index.packing import Pack, packed
 from dbx.pixels.index.scopes import find_scope, make_scope
-from dbx.pixels.index.searching import search
+from dbx.pixels.index.searching import search, series_of
 from dbx.pixels.index.source import NO_TABLE, Shown, Source, Sources, shown_of
 from dbx.pixels.index.store import Store, open_store
 from dbx.pixels.table import ObjectTable, Principal
@@ -140,6 +140,11 @@ class ServingIndex:
         """Return the UIDs of the series of a study, in order of SeriesNumber; none of those that are hidden."""
         with self._reading(principal) as (connection, scope):
             return reading.series_uids(connection, scope, study)
+
+    def series_of(self, modalities: Iterable[str], principal: Principal) -> list[str]:
+        """Return the UIDs of the series of some modalities in the order of searches; an empty one stands for any."""
+        with self._reading(principal) as (connection, scope):
+            return series_of(connection, scope, modalities)
 
     def metadata(self, study: str, series: str | None, sop: str | None, principal: Principal) -> Iterator[bytes]:
         """Yield the metadata of the instances of a study, a series, or of one: UTF-8 of one JSON object each.

@@ -13,6 +13,7 @@ from dbx.pixels.catalog.uploads import Uploads
 from dbx.pixels.errors import PixelsError, StorageError
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table.principal import Principal
+from dbx.pixels.web.assistant import Assistant
 from dbx.pixels.web.vanished import Vanished
 
 #: Seconds between two looks at the table, so that what another process ingests is seen within two.
@@ -30,6 +31,8 @@ class Server:
         Whose table is served.
     index_url : str, optional
         Database of the serving index; a file in the home folder by default.
+    serving_endpoint : str, optional
+        URL of a served model, which then runs instead of those of the home folder.
 
     Attributes
     ----------
@@ -42,11 +45,12 @@ class Server:
     synced: datetime
     problem: str | None = None
 
-    def __init__(self, catalog: Catalog, index_url: str | None = None) -> None:
+    def __init__(self, catalog: Catalog, index_url: str | None = None, serving_endpoint: str | None = None) -> None:
         self.catalog = catalog
         self.index = ServingIndex.open(catalog, index_url)
         self.vanished = Vanished(catalog)
         self.uploads = Uploads(catalog, self.index)
+        self.assistant = Assistant(catalog, self.index, index_url, serving_endpoint)
         self._stop = threading.Event()
         self._follower: threading.Thread | None = None
 
@@ -71,6 +75,7 @@ class Server:
         self._stop.set()
         if self._follower:
             self._follower.join()
+        self.assistant.close()
         self.index.close()
 
     def principal(self, request: Request) -> Principal:  # noqa: ARG002 - who asks will come from the request
