@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 NATIVE := $(wildcard CMakeLists.txt native/* native/*/*)
-VIEWER := $(wildcard viewer/*.py viewer/*.js viewer/extension/*)
+VIEWER := $(wildcard viewer/*.py viewer/*.js viewer/*.txt viewer/extension/*.js viewer/extension/*/*.js)
 
 # The first interpreter that is new enough; `make PYTHON=/path/to/python3` names another.
 PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3 python; do \

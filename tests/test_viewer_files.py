@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,25 @@ def test_a_page_may_run_and_load_only_what_the_server_has(client: TestClient) ->
 
 def test_the_licence_of_ohif_goes_with_it(client: TestClient) -> None:
     assert "Open Health Imaging Foundation" in client.get("/LICENSE.OHIF.txt").text
+
+
+def test_the_licences_of_what_its_scripts_have_in_them_go_with_it(client: TestClient) -> None:
+    scripts = [gzip.decompress(path.read_bytes()).decode() for path in viewer_files.FOLDER.glob("*.js.gz")]
+    module = re.compile(r"// (?:CONCATENATED|EXTERNAL) MODULE: \S*node_modules/((?:@[^/\s]+/)?[^/\s]+)")
+    packages = {name for script in scripts for name in module.findall(script)}
+
+    notices = client.get("/NOTICES.txt").text
+
+    assert {"react", "@cornerstonejs/core", "dcmjs"} < packages
+    assert packages <= set(re.findall(r"^\* (\S+) ", notices, re.MULTILINE))
+
+
+def test_none_of_it_is_under_a_licence_that_binds_who_runs_or_changes_it() -> None:
+    texts = [path.read_bytes() for path in viewer_files.FOLDER.rglob("*") if path.is_file() and path.suffix != ".br"]
+    texts = [gzip.decompress(text) if text.startswith(b"\x1f\x8b") else text for text in texts]
+
+    assert any(b"Apache License" in text for text in texts)
+    assert not [text for text in texts if re.search(rb"\b[AL]GPL|Affero|shepherd\.js", text)]
 
 
 def test_without_a_viewer_the_page_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_measurements_are_saved_and_come_back(viewer: Viewer, server: RunningSer
     assert viewer.problems == []
 
 
-def test_a_segmentation_is_saved_and_comes_back(viewer: Viewer, server: RunningServer) -> None:
+def test_a_segmentation_is_saved_and_comes_back_to_be_edited(viewer: Viewer, server: RunningServer) -> None:
     study = study_of(server)
     viewer.open_study(study)
     viewer.click("panelSegmentationWithToolsLabelMap-btn")
@@ -126,6 +126,12 @@ def test_a_segmentation_is_saved_and_comes_back(viewer: Viewer, server: RunningS
     viewer.open_study(study)
     viewer.open_no_image("Segmentation 1")
     assert viewer.wait_for(lambda: [count for count in viewer.segmented_voxels() if count]) == [voxels]
+
+    viewer.wait_for(viewer.is_drawing)
+    viewer.click("panelSegmentationWithToolsLabelMap-btn")
+    viewer.click("Brush")
+    viewer.drag((0.4, 0.3), (0.6, 0.3))
+    viewer.wait_for(lambda: sum(viewer.segmented_voxels()) > voxels)
     assert viewer.problems == []
 
 

@@ -15,17 +15,18 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, Request, Response, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, ViewportSize, sync_playwright
 
 from dbx.pixels.web import viewer_files
 
 SCREENSHOTS = Path(__file__).parents[1] / "docs" / "images"
 
 _SECONDS = 60  # that the viewer gets for anything: it shares a slow machine with other tests
+#: What the browser asks itself for, such as the parts of its viewer of PDF.
+_BROWSERS_OWN = ("chrome:", "chrome-extension:")
 _SIZE = ViewportSize(width=1280, height=800)
-#: A browser that has seen the viewer's guided tour and its notice.
+#: A browser that has seen the viewer's notice.
 _SEEN = """
-localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']));
 localStorage.setItem('investigationalUseDialog', JSON.stringify({ expiryDate: '2999-01-01' }));
 """
 #: What is drawn at the centres of an image's pixels, as red, green and blue, and the window that it is drawn with;
@@ -83,7 +84,8 @@ class Viewer:
     url : str
         The server's origin.
     problems : list of str
-        What the page did that it must not do: requests to others, requests that failed, script errors.
+        What the page did that it must not do: requests to others, requests that failed, script errors, what its policy
+        forbids.
     """
 
     page: Page
@@ -93,15 +95,20 @@ class Viewer:
     def __post_init__(self) -> None:
         self.page.on("request", self._note_request)
         self.page.on("response", self._note_response)
+        self.page.on("console", self._note_message)
         self.page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
 
     def _note_request(self, request: Request) -> None:
-        if not request.url.startswith((self.url, "blob:", "data:")):
+        if not request.url.startswith((self.url, "blob:", "data:", *_BROWSERS_OWN)):
             self.problems.append(f"request to another host: {request.url}")
 
     def _note_response(self, response: Response) -> None:
         if response.status >= 400:
             self.problems.append(f"{response.status} {response.request.method} {response.url}")
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            self.problems.append(message.text)
 
     def open_study_list(self) -> None:
         """Go to the first page, and wait until there are studies."""

@@ -12,7 +12,7 @@ window.config = {
       modeFactory: () => null,
     })),
   ],
-  customizationService: {},
+  customizationService: [{ 'ohif.tours': { $set: [] } }], // the library of tours is taken out, see build.py
   showStudyList: true,
   maxNumberOfWebWorkers: 3,
   showLoadingIndicator: true,
@@ -20,6 +20,8 @@ window.config = {
   showCPUFallbackMessage: true,
   strictZSpacingForVolumeViewport: true,
   groupEnabledModesFirst: true,
+  // A double click on a segmentation opens it to be edited, without a preview before.
+  disableConfirmationPrompts: true,
   investigationalUseDialog: { option: 'configure', days: 90 },
   // HTTP/1.1: a browser opens six connections to a server.
   maxNumRequests: { interaction: 100, thumbnail: 5, prefetch: 6 },

@@ -1,4 +1,5 @@
 /* Our OHIF mode: OHIF's basic viewer, with its tools for segmentations and two buttons that save what was drawn. */
+import { guardHandlers } from './display_sets.js';
 import { storeUnits, showUnits } from './measurement_units.js';
 import { loadingReports } from './measurements.js';
 
@@ -50,6 +51,7 @@ export default {
       onModeEnter(managers) {
         basic.onModeEnter.call(this, managers);
         // Sections given in `toolbarSections` replace OHIF's; this one only grows.
+        guardHandlers(managers, this.sopClassHandlers);
         const { commandsManager, servicesManager } = managers;
         const { toolbarService } = servicesManager.services;
         toolbarService.updateSection(
