@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dbx.pixels.ai.info import ModelInfo
-from dbx.pixels.ai.labels import final_labels
+from dbx.pixels.ai.labels import Label, final_labels
 from dbx.pixels.ai.series import Series, read_series
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.errors import ArgumentError, SeriesNotFoundError, UnsuitableSeriesError
@@ -46,12 +46,12 @@ class Labelling:
     ----------
     series : tuple of str
         Series Instance UIDs of all that may be labelled, in the order of searches: newest studies first.
-    labelled : tuple of str
-        Those of them that have a final label.
+    labelled : mapping of str to Label
+        The final labels of those of them that have one.
     """
 
     series: tuple[str, ...]
-    labelled: tuple[str, ...]
+    labelled: Mapping[str, Label]
 
 
 class ActiveLearning:
@@ -79,9 +79,11 @@ class ActiveLearning:
         """
         labels = final_labels(ObjectTable.find(self._catalog.location()), principal)
         series = tuple(self._index.series_of(modalities, principal))
-        return Labelling(series, tuple(uid for uid in series if uid in labels))
+        return Labelling(series, {uid: labels[uid] for uid in series if uid in labels})
 
-    def next(self, strategy: str, model: ModelInfo, principal: Principal) -> Sample | None:
+    def next(
+        self, strategy: str, model: ModelInfo, principal: Principal, *, besides: str | None = None
+    ) -> Sample | None:
         """Return a series that has no final label, suits a model, and is best labelled next; None if none is left.
 
         Parameters
@@ -92,6 +94,8 @@ class ActiveLearning:
             What it is labelled for.
         principal : Principal
             Who labels.
+        besides : str, optional
+            Series Instance UID of what is not to be offered, since it is looked at already.
 
         Raises
         ------
@@ -104,8 +108,7 @@ class ActiveLearning:
         if order is None:
             raise ArgumentError(strategy, "is no strategy", f"There are: {', '.join(STRATEGIES)}.")
         labelling = self.labelling([model.modality], principal)
-        labelled = set(labelling.labelled)
-        left = [uid for uid in labelling.series if uid not in labelled]
+        left = [uid for uid in labelling.series if uid not in labelling.labelled and uid != besides]
         return next(self._suitable(order(left), principal), None)
 
     @property

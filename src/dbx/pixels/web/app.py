@@ -17,6 +17,7 @@ from starlette.routing import Mount, Route
 
 from dbx.pixels.errors import PixelsError
 from dbx.pixels.web import errors, viewer_files
+from dbx.pixels.web.ai import routes as ai
 from dbx.pixels.web.dicomweb import retrieve, search, store
 from dbx.pixels.web.guard import Guard
 from dbx.pixels.web.observing import Observer
@@ -43,6 +44,7 @@ def create_app(server: Server, hosts: Iterable[str] = ()) -> Starlette:
     app = Starlette(
         routes=[
             Mount("/dicom-web", routes=[*retrieve.routes, *search.routes, *store.routes]),
+            Mount("/api/ai", routes=ai.routes),
             Route("/healthz", _health),
             Route("/metrics", _metrics),
             *viewer_files.routes,

@@ -1,0 +1,1 @@
+"""What the viewer's panel of models asks for, at ``/api/ai``."""

@@ -1,0 +1,64 @@
+"""What requests say."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import orjson
+from starlette.requests import Request
+
+from dbx.pixels.web.errors import HttpError
+
+_T = TypeVar("_T")
+
+#: Bytes of a request; what it says are names, numbers and some points.
+_MOST = 1 << 20
+
+
+async def json_body(request: Request) -> dict[str, Any]:
+    """Read the JSON object that a request has as its body; without a body it is empty.
+
+    Raises
+    ------
+    HttpError
+        400, if it is something else; 413, if it is large.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MOST:
+            raise HttpError(413, f"the body is larger than {_MOST} bytes")
+    try:
+        asked = orjson.loads(body) if body else {}
+    except orjson.JSONDecodeError as error:
+        raise HttpError(400, f"the body is no JSON: {error}") from error
+    if not isinstance(asked, dict):
+        raise HttpError(400, "the body is no JSON object")
+    return asked
+
+
+def required(asked: dict[str, Any], key: str, kind: type[_T]) -> _T:
+    """Return what a request has to say.
+
+    Raises
+    ------
+    HttpError
+        400, if it does not.
+    """
+    value = asked.get(key)
+    if not isinstance(value, kind):
+        raise HttpError(400, f'"{key}" is missing' if value is None else f'"{key}" is not what it has to be')
+    return value
+
+
+def queried(request: Request, key: str) -> str:
+    """Return a parameter that a request's query has to have.
+
+    Raises
+    ------
+    HttpError
+        400, if it has not.
+    """
+    if key not in request.query_params:
+        raise HttpError(400, f'"{key}" is missing in the query')
+    return request.query_params[key]
