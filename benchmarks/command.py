@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,8 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 _PIXELS = str(Path(sys.executable).with_name("pixels"))
+_LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 _SECONDS_TO_START = 600  # it brings its index up to date first
 
 
@@ -67,14 +69,11 @@ def pixels(*arguments: str | Path) -> Run:
     RuntimeError
         If it fails.
     """
-    begin = time.perf_counter()
-    process = subprocess.Popen([_PIXELS, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert process.stdout is not None
-    output = process.stdout.read().decode()
-    peak_memory = _peak_memory(process)
+    with _launched(*map(str, arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as (process, told):
+        output = process.communicate()[0].decode()
     if process.returncode:
         raise RuntimeError(f"pixels {' '.join(map(str, arguments))} ended with {process.returncode}")
-    return Run(output, time.perf_counter() - begin, peak_memory)
+    return Run(output, told["seconds"], told["peak_memory"])
 
 
 def ingest(folder: Path, home: Path) -> Ingest:
@@ -88,18 +87,29 @@ def serving(home: Path) -> Iterator[Serving]:
     """Serve a home on a free port until the context ends."""
     log = home.with_name(f"{home.name}.log")
     begin = time.perf_counter()
-    with log.open("wb") as stderr:
-        process = subprocess.Popen([_PIXELS, "serve", "--home", str(home), "--port", "0"], stderr=stderr)
-    try:
-        served = Serving(_address(process, log), time.perf_counter() - begin, log)
-        yield served
-        process.terminate()
-        served.peak_memory = _peak_memory(process)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            process.wait()
-        log.unlink()
+    with (
+        log.open("wb") as stderr,
+        _launched("serve", "--home", str(home), "--port", "0", stderr=stderr) as (server, told),
+    ):
+        try:
+            served = Serving(_address(server, log), time.perf_counter() - begin, log)
+            yield served
+        finally:
+            server.terminate()
+            log.unlink()
+    served.peak_memory = told["peak_memory"]
+
+
+@contextmanager
+def _launched(*arguments: str, **files: Any) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, Any]]]:
+    """Start `pixels`, and wait until it has ended; then the dictionary tells its seconds and its peak memory."""
+    told: dict[str, Any] = {}
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "told.json"
+        command = [sys.executable, "-ISE", _LAUNCHER, str(file), _PIXELS, *arguments]
+        with subprocess.Popen(command, **files) as process:
+            yield process, told
+        told |= json.loads(file.read_text())
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
@@ -113,10 +123,3 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
                 pass
         time.sleep(0.02)
     raise RuntimeError(f"pixels serve does not start: {log.read_text()}")
-
-
-def _peak_memory(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a process; the kernel keeps the peak of each that ends, and ours are one process each."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
