@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from dbx.pixels.ai.info import ModelInfo
 from dbx.pixels.ai.labels import Label, final_labels
+from dbx.pixels.ai.scores import Score
+from dbx.pixels.ai.scoring import Scorer
 from dbx.pixels.ai.series import Series, read_series
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.errors import ArgumentError, SeriesNotFoundError, UnsuitableSeriesError
@@ -17,8 +19,9 @@ from dbx.pixels.table import ObjectTable, Principal
 
 #: Strategies by name, each with what it offers.
 STRATEGIES: Final[Mapping[str, str]] = {
-    "first": "the newest study's first series",
+    "first": "the first series of the newest study",
     "random": "any series",
+    "uncertainty": "the series that the model is least certain of; any, until some are scored",
 }
 
 
@@ -31,7 +34,7 @@ class Sample:
     series : Series
         The series.
     score : float or None
-        How uncertain the model is of it, from 0 to 1; None if the strategy does not go by that.
+        How uncertain the model is of it, from 0 to 1; None if it is not scored, or the strategy does not go by that.
     """
 
     series: Series
@@ -53,6 +56,11 @@ class Labelling:
     series: tuple[str, ...]
     labelled: Mapping[str, Label]
 
+    @property
+    def left(self) -> list[str]:
+        """Those that have none, in the same order."""
+        return [uid for uid in self.series if uid not in self.labelled]
+
 
 class ActiveLearning:
     """Chooses what is labelled next. Nothing of what it answers by is kept: what is saved counts at once.
@@ -63,11 +71,14 @@ class ActiveLearning:
         In whose table labels are.
     index : ServingIndex
         Where series are looked up.
+    scorer : Scorer, optional
+        Knows how uncertain models are of series; without one, none is scored.
     """
 
-    def __init__(self, catalog: Catalog, index: ServingIndex) -> None:
+    def __init__(self, catalog: Catalog, index: ServingIndex, scorer: Scorer | None = None) -> None:
         self._catalog = catalog
         self._index = index
+        self._scorer = scorer
 
     def labelling(self, modalities: Iterable[str], principal: Principal) -> Labelling:
         """Tell which series of some modalities there are, and which of them have a final label.
@@ -104,20 +115,28 @@ class ActiveLearning:
         TableError
             If the table cannot be read.
         """
-        order = self._orders.get(strategy)
-        if order is None:
+        if strategy not in STRATEGIES:
             raise ArgumentError(strategy, "is no strategy", f"There are: {', '.join(STRATEGIES)}.")
-        labelling = self.labelling([model.modality], principal)
-        left = [uid for uid in labelling.series if uid not in labelling.labelled and uid != besides]
-        return next(self._suitable(order(left), principal), None)
+        left = [uid for uid in self.labelling([model.modality], principal).left if uid != besides]
+        if strategy != "first":
+            random.shuffle(left)
+        scores = self._scorer.scores(model, principal) if self._scorer and strategy == "uncertainty" else {}
+        return next(self._samples(left, scores, principal), None)
 
-    @property
-    def _orders(self) -> Mapping[str, Callable[[list[str]], list[str]]]:
-        return {"first": lambda series: series, "random": lambda series: random.sample(series, len(series))}
+    def _samples(self, left: list[str], scores: Mapping[str, Score], principal: Principal) -> Iterator[Sample]:
+        """Yield series that make a volume: those with a score first, the highest before others; the rest as it comes.
 
-    def _suitable(self, series: Iterable[str], principal: Principal) -> Iterator[Sample]:
-        for uid in series:
+        A score counts as long as the series is as it was.
+        """
+        values = {uid: score.value for uid, score in scores.items() if score.value is not None}
+        changed = []
+        for uid in sorted(left, key=lambda uid: -values.get(uid, -1.0)):
             try:
-                yield Sample(read_series(self._index, uid, principal))
+                series = read_series(self._index, uid, principal)
             except (UnsuitableSeriesError, SeriesNotFoundError):
                 continue
+            if uid in values and scores[uid].fingerprint != series.fingerprint:
+                changed.append(Sample(series))
+            else:
+                yield Sample(series, values.get(uid))
+        yield from changed

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from dbx.pixels.ai.foreground import Foreground
 from dbx.pixels.ai.results import Result, Results
 from dbx.pixels.ai.runner import Runner
 from dbx.pixels.ai.segmentation import write_segmentation
@@ -65,6 +66,7 @@ def segment(
     """
     info = runner.ready(model)
     results, uploads = Results(catalog.location()), Uploads(catalog, index)
+    foreground = Foreground(catalog.home)
     known = results.fingerprints(model, info.version)
     for series_uid in dict.fromkeys(series_uids):
         started = time.monotonic()
@@ -74,7 +76,10 @@ def segment(
             if (series_uid, found["fingerprint"]) in known:
                 yield None
                 continue
-            segmented = runner.run(model, series_uid, catalog.principal, version=info.version, on_progress=on_progress)
+            with foreground.running():
+                segmented = runner.run(
+                    model, series_uid, catalog.principal, version=info.version, on_progress=on_progress
+                )
             found |= {"result": _store(segmented, uploads), "volumes_ml": segmented.volumes_ml}
         except PixelsError as error:
             found["error"] = str(error).removeprefix(f"{series_uid}: ")

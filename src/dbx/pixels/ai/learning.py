@@ -6,12 +6,12 @@ import io
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dbx.pixels.ai.examples import Examples, Loader, LoadExampled, choose
 from dbx.pixels.ai.extra import extra_ai
+from dbx.pixels.ai.filtered import FilteredBy
 from dbx.pixels.ai.loading import failing, load_weights
 from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.overlay import overlay
@@ -31,16 +31,6 @@ with extra_ai():
 _INTERVAL = 1.0
 
 
-@dataclass(frozen=True)
-class _FilteredBy:
-    """The principal who asked for a training, as far as its process has to know."""
-
-    predicate: str | None
-
-    def row_filter(self, table: str) -> str | None:  # noqa: ARG002 - a training reads one table
-        return self.predicate
-
-
 class Learning:
     """A training as it goes on in its process.
 
@@ -56,7 +46,7 @@ class Learning:
         self._name = request["model"]
         self._epochs = request["epochs"]
         self._catalog = Catalog(table=request["table"], volume=request["volume"], home=request["home"])
-        self._principal = _FilteredBy(request["row_filter"])
+        self._principal = FilteredBy(request["row_filter"])
         self._index_url = request["index_url"]
         models = Models(self._catalog.home.models)
         self._info = models.info(self._name)

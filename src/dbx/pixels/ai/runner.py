@@ -50,7 +50,7 @@ class Runner:
         self._models = models
         self._index = index
         self._device = device
-        self._bundles: OrderedDict[tuple[str, int], Bundle] = OrderedDict()
+        self._bundles: OrderedDict[str, Bundle] = OrderedDict()
         self._volume: tuple[tuple[str, str], NDArray[np.float32]] | None = None
 
     def ready(self, model: str) -> ModelInfo:
@@ -139,8 +139,7 @@ class Runner:
         return Segmented(series, labelmap, bundle.info.labels, model, bundle.version, seconds)
 
     def _bundle(self, info: ModelInfo, version: str | None) -> Bundle:
-        weights = self._models.versions(info.name).find(version or info.version).weights
-        key = str(weights), weights.stat().st_mtime_ns  # a model may be removed, and another one added by its name
+        key = self._models.versions(info.name).find(version or info.version).identity
         if key not in self._bundles:
             while len(self._bundles) >= _KEPT_BUNDLES:
                 self._bundles.popitem(last=False)  # before: three would need the memory of three

@@ -35,6 +35,11 @@ class Version:
     dice: float | None = None
     published: datetime | None = None
 
+    @property
+    def identity(self) -> str:
+        """What no other weights have: a model may be removed, and another one added by its name."""
+        return f"{self.weights}@{self.weights.stat().st_mtime_ns}"
+
 
 class Versions:
     """The versions of one model: ``models/model.pt``, as the bundle came, and ``versions/<n>.pt``, as trained here.

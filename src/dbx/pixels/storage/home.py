@@ -56,9 +56,19 @@ class Home:
         return self.root / "mlflow"
 
     @property
+    def ai(self) -> Path:
+        """What AI keeps, beside models: trainings and scores."""
+        return self.root / "ai"
+
+    @property
     def trainings(self) -> Path:
         """Trainings of AI models, those that go on and those that have ended."""
-        return self.root / "ai" / "training"
+        return self.ai / "training"
+
+    @property
+    def scores(self) -> Path:
+        """How uncertain AI models are of series."""
+        return self.ai / "scores.sqlite"
 
     def local_path(self, address: str) -> str:
         """Return the address under which this machine opens what `address` names.

@@ -8,10 +8,12 @@ from typing import Any
 
 from dbx.pixels.ai.active_learning import ActiveLearning
 from dbx.pixels.ai.extra import extra_ai
+from dbx.pixels.ai.foreground import Foreground
 from dbx.pixels.ai.info import ModelInfo
 from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.remote import RemoteRunner
 from dbx.pixels.ai.runner import Runner
+from dbx.pixels.ai.scoring import Scorer
 from dbx.pixels.ai.segmented import Segmented
 from dbx.pixels.ai.training import Trainings
 from dbx.pixels.catalog import Catalog
@@ -51,8 +53,10 @@ class Assistant:
         self._models = Models(catalog.home.models)
         self._remote = RemoteRunner(serving_endpoint, index) if serving_endpoint else None
         self._runner = self._remote or Runner(self._models, index)
+        self._foreground = Foreground(catalog.home)
+        self._scorer = None if self._remote else Scorer(catalog, index, index_url)
         self.trainings = Trainings(catalog, index_url)
-        self.learning = ActiveLearning(catalog, index)
+        self.learning = ActiveLearning(catalog, index, self._scorer)
 
     def check(self) -> None:
         """Make sure that what is needed is installed; it is not imported yet.
@@ -106,9 +110,12 @@ class Assistant:
         is_cancelled: Callable[[], bool] | None = None,
     ) -> Segmented:
         """Segment a series, as `Runner.run` does, with its errors, and `ServingError` of a remote runner."""
-        return self._runner.run(
-            model, series_uid, principal, params=params, on_progress=on_progress, is_cancelled=is_cancelled
-        )
+        with self._foreground.running():
+            return self._runner.run(
+                model, series_uid, principal, params=params, on_progress=on_progress, is_cancelled=is_cancelled
+            )
 
     def close(self) -> None:
         """End what goes on in the background, but trainings."""
+        if self._scorer:
+            self._scorer.close()
