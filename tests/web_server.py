@@ -68,13 +68,18 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running(catalog: Catalog, index_url: str | None = None, hosts: Iterable[str] = ()) -> Iterator[RunningServer]:
+def running(
+    catalog: Catalog,
+    index_url: str | None = None,
+    hosts: Iterable[str] = (),
+    serving_endpoint: str | None = None,
+    monai_label_url: str | None = None,
+) -> Iterator[RunningServer]:
     """Serve a catalog until the context ends."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            create_app(Server(catalog, index_url), hosts), log_level="warning", timeout_graceful_shutdown=5
-        )
+        app = create_app(Server(catalog, index_url, serving_endpoint), hosts, monai_label_url)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

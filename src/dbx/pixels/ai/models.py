@@ -78,6 +78,17 @@ class Models:
         """
         return versions_of(self._bundle(name))
 
+    def epochs(self, name: str) -> int | None:
+        """Return how many epochs a training of a model has, if its configuration says that as a number.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model, or it cannot be trained.
+        """
+        epochs = read_config(self._bundle(name), "train").get("epochs")
+        return epochs if isinstance(epochs, int) else None
+
     def open(self, name: str, version: str | None = None, device: str | None = None) -> Bundle:
         """Load a model so that it can be run.
 

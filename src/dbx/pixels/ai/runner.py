@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbx.pixels.ai.models import ModelInfo, Models
+from dbx.pixels.ai.segmentation import Labelmap
 from dbx.pixels.ai.segmented import Segmented
 from dbx.pixels.ai.series import Series, read_series
 from dbx.pixels.errors import ModelNotReadyError, RunCancelledError, UnsuitableSeriesError
@@ -137,6 +138,46 @@ class Runner:
             )
             seconds = time.monotonic() - started
         return Segmented(series, labelmap, bundle.info.labels, model, bundle.version, seconds)
+
+    def run_on(
+        self,
+        model: str,
+        volume: NDArray[np.float32],
+        affine: NDArray[np.float64],
+        *,
+        params: Mapping[str, Any] | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
+    ) -> Labelmap:
+        """Segment a volume that is no series: one that somebody sent.
+
+        Parameters
+        ----------
+        model : str
+            Its name.
+        volume : array of shape (slices, rows, columns)
+            Values as the model's modality has them.
+        affine : array of shape (4, 4)
+            As of `Series`.
+        params, is_cancelled
+            As for `run`.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is no such model.
+        ModelNotReadyError
+            If it cannot be run.
+        ModelError
+            If it fails.
+        RunCancelledError
+            If the caller gave up.
+        """
+        info = self.ready(model)
+        run = _Run("", lambda _part, _what: None, is_cancelled or (lambda: False))
+        with run.turn():
+            bundle = self._bundle(info, None)
+            labelmap = bundle.segment(volume, affine, params=params, is_cancelled=run.is_cancelled)
+        return Labelmap(labelmap, dict(bundle.info.labels))
 
     def _bundle(self, info: ModelInfo, version: str | None) -> Bundle:
         key = self._models.versions(info.name).find(version or info.version).identity

@@ -63,12 +63,12 @@ class Labelmap(NamedTuple):
 
 
 def write_segmentation(segmented: Segmented, *, series_description: str | None = None) -> Dataset:
-    """Make the DICOM Segmentation of what a model found: BINARY, one segment for each label that was found.
+    """Make the DICOM Segmentation of what was found: BINARY, one segment for each label that was found.
 
     Parameters
     ----------
     segmented : Segmented
-        What was found.
+        What was found, by a model; without the name of one, by hand.
     series_description : str, optional
         Series Description (0008,103E); model and version by default.
 
@@ -114,7 +114,7 @@ def write_segmentation(segmented: Segmented, *, series_description: str | None =
         device_serial_number="1",
         content_label="SEGMENTATION",
         specific_character_set="ISO_IR 192",
-        series_description=(series_description or f"{segmented.model} {segmented.version}")[:_LO_CHARACTERS],
+        series_description=(series_description or f"{segmented.model} {segmented.version}".strip())[:_LO_CHARACTERS],
     )
     _refer(segmentation, dict(zip((source.SOPInstanceUID for source in sources), series.slices, strict=True)))
     return segmentation
@@ -125,9 +125,12 @@ def _descriptions(segmented: Segmented, names: Sequence[str]) -> list[SegmentDes
     from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
     from pydicom.sr.codedict import codes
 
-    algorithm = AlgorithmIdentificationSequence(
-        name=segmented.model, version=segmented.version, family=codes.DCM.ArtificialIntelligence, source="Pixels"
-    )
+    kind, algorithm = SegmentAlgorithmTypeValues.MANUAL, None
+    if segmented.model:
+        kind = SegmentAlgorithmTypeValues.AUTOMATIC
+        algorithm = AlgorithmIdentificationSequence(
+            name=segmented.model, version=segmented.version, family=codes.DCM.ArtificialIntelligence, source="Pixels"
+        )
     descriptions = []
     for number, name in enumerate(names, 1):
         meaning = meaning_of(name)
@@ -136,7 +139,7 @@ def _descriptions(segmented: Segmented, names: Sequence[str]) -> list[SegmentDes
             segment_label=name[:_LO_CHARACTERS],
             segmented_property_category=meaning.category,
             segmented_property_type=meaning.kind,
-            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_type=kind,
             algorithm_identification=algorithm,
         )
         if meaning.side:

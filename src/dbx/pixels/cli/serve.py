@@ -52,6 +52,9 @@ _HOST_NAME = re.compile(r"[\w.-]+", re.ASCII)
 @click.option(
     "--serving-endpoint", metavar="URL", help="run the model that is served there instead of those of the home folder"
 )
+@click.option(
+    "--monai-label-url", metavar="URL", help="have that MONAI Label server answer at /monai instead of this one"
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="processes that answer")
 def serve(
     catalog: Catalog,
@@ -60,6 +63,7 @@ def serve(
     allowed_hosts: tuple[str, ...],
     index_url: str | None,
     serving_endpoint: str | None,
+    monai_label_url: str | None,
     workers: int,
 ) -> None:
     """Serve the viewer at / and DICOMweb at /dicom-web until interrupted.
@@ -73,6 +77,7 @@ def serve(
         allowed_hosts=allowed_hosts,
         index_url=index_url,
         serving_endpoint=serving_endpoint,
+        monai_label_url=monai_label_url,
         workers=workers,
     )
 
@@ -85,6 +90,7 @@ def run(
     allowed_hosts: Iterable[str] = (),
     index_url: str | None = None,
     serving_endpoint: str | None = None,
+    monai_label_url: str | None = None,
     workers: int = 1,
 ) -> None:
     """Serve a catalog until the process is interrupted; requests that are running then are finished.
@@ -92,7 +98,7 @@ def run(
     Raises
     ------
     ArgumentError
-        If the address is not one of this machine's own, or cannot be listened on, or a name is none.
+        If the address is not one of this machine's own, or cannot be listened on, or a name or a URL is none.
     TableError
         If the table or the index cannot be read.
     """
@@ -105,9 +111,14 @@ def run(
     for name in allowed_hosts:
         if not _HOST_NAME.fullmatch(name):
             raise ArgumentError(f"--allowed-host {name}", "is no name of a host", "Write it as pixels.example.org.")
+    if monai_label_url:
+        from dbx.pixels.web.monai.proxy import checked_url
+
+        checked_url(monai_label_url)
     listener = _listen(host, port)
     settings: dict[str, Any] = {"home": str(catalog.home.root), "table": catalog.table, "volume": catalog.volume}
-    settings |= {"index_url": index_url, "serving_endpoint": serving_endpoint, "hosts": [host, *allowed_hosts]}
+    settings |= {"index_url": index_url, "serving_endpoint": serving_endpoint, "monai_label_url": monai_label_url}
+    settings["hosts"] = [host, *allowed_hosts]
     os.environ[_SETTINGS] = json.dumps(settings)
     config = uvicorn.Config(
         "dbx.pixels.cli.serve:application",
@@ -159,7 +170,7 @@ def application() -> object:
     settings = json.loads(os.environ[_SETTINGS])
     catalog = Catalog(table=settings["table"], volume=settings["volume"], home=settings["home"])
     server = Server(catalog, settings["index_url"], settings["serving_endpoint"])
-    return create_app(server, settings["hosts"])
+    return create_app(server, settings["hosts"], settings["monai_label_url"])
 
 
 class _Workers(Multiprocess):

@@ -20,11 +20,13 @@ from dbx.pixels.web import errors, viewer_files
 from dbx.pixels.web.ai import routes as ai
 from dbx.pixels.web.dicomweb import retrieve, search, store
 from dbx.pixels.web.guard import Guard
+from dbx.pixels.web.monai import routes as monai
+from dbx.pixels.web.monai.proxy import MonaiLabelProxy
 from dbx.pixels.web.observing import Observer
 from dbx.pixels.web.server import Server
 
 
-def create_app(server: Server, hosts: Iterable[str] = ()) -> Starlette:
+def create_app(server: Server, hosts: Iterable[str] = (), monai_label_url: str | None = None) -> Starlette:
     """Make the ASGI application.
 
     Parameters
@@ -33,18 +35,29 @@ def create_app(server: Server, hosts: Iterable[str] = ()) -> Starlette:
         What is served; started and stopped with the application.
     hosts : iterable of str
         Names by which clients may call the server, besides those of loopback: see `Guard`.
+    monai_label_url : str, optional
+        URL of a MONAI Label server that answers at ``/monai`` instead of this one.
+
+    Raises
+    ------
+    ArgumentError
+        If that is no URL.
     """
+    proxy = MonaiLabelProxy(monai_label_url) if monai_label_url else None
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await run_in_threadpool(server.start)
         yield
+        if proxy:
+            await proxy.close()
         await run_in_threadpool(server.stop)
 
     app = Starlette(
         routes=[
             Mount("/dicom-web", routes=[*retrieve.routes, *search.routes, *store.routes]),
             Mount("/api/ai", routes=ai.routes),
+            Mount("/monai", routes=proxy.routes if proxy else monai.routes),
             Route("/healthz", _health),
             Route("/metrics", _metrics),
             *viewer_files.routes,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
+
 from dbx.pixels.ai.active_learning import ActiveLearning
 from dbx.pixels.ai.extra import extra_ai
 from dbx.pixels.ai.foreground import Foreground
@@ -14,9 +16,12 @@ from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.remote import RemoteRunner
 from dbx.pixels.ai.runner import Runner
 from dbx.pixels.ai.scoring import Scorer
+from dbx.pixels.ai.segmentation import Labelmap
 from dbx.pixels.ai.segmented import Segmented
 from dbx.pixels.ai.training import Trainings
+from dbx.pixels.ai.volume_files import Volume
 from dbx.pixels.catalog import Catalog
+from dbx.pixels.errors import ArgumentError
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table import Principal
 
@@ -114,6 +119,33 @@ class Assistant:
             return self._runner.run(
                 model, series_uid, principal, params=params, on_progress=on_progress, is_cancelled=is_cancelled
             )
+
+    def run_on(
+        self,
+        model: str,
+        volume: Volume,
+        *,
+        params: Mapping[str, Any] | None = None,
+        is_cancelled: Callable[[], bool] | None = None,
+    ) -> Labelmap:
+        """Segment a volume that is no series, as `Runner.run_on` does, with its errors.
+
+        Raises
+        ------
+        ArgumentError
+            If models are served elsewhere, or the file did not say where its voxels lie.
+        """
+        if not isinstance(self._runner, Runner):
+            raise ArgumentError("the volume", "is no series, and the served model takes those only", "Ingest it first.")
+        if volume.affine is None:
+            raise ArgumentError("the volume", "does not say where its voxels lie", "Write NRRD with a space, or NIfTI.")
+        with self._foreground.running():
+            values = volume.values.astype(np.float32)
+            return self._runner.run_on(model, values, volume.affine, params=params, is_cancelled=is_cancelled)
+
+    def epochs(self, model: str) -> int | None:
+        """Return how many epochs a training of a model has, unless told otherwise; None if that is computed."""
+        return self._models.epochs(model)
 
     def close(self) -> None:
         """End what goes on in the background, but trainings."""

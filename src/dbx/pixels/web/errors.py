@@ -18,12 +18,13 @@ from dbx.pixels.errors import (
     SeriesNotFoundError,
     ServingError,
     TrainingError,
+    UnsuitableSegmentationError,
     UnsuitableSeriesError,
 )
 
 #: Of errors that are not the server's; others are 500.
 _STATUSES = (
-    ((ArgumentError, UnsuitableSeriesError), 400),
+    ((ArgumentError, UnsuitableSeriesError, UnsuitableSegmentationError), 400),
     ((ModelNotFoundError, SeriesNotFoundError), 404),
     ((ModelNotReadyError, TrainingError), 409),
     ((EngineError,), 501),  # an extra is not installed

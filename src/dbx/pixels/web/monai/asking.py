@@ -1,0 +1,174 @@
+"""What the requests of MONAI Label's clients say."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import anyio.to_thread
+import orjson
+from starlette.datastructures import FormData, UploadFile
+from starlette.requests import Request
+from starlette.types import Message
+
+from dbx.pixels.errors import RunCancelledError
+from dbx.pixels.web.errors import HttpError
+
+_T = TypeVar("_T")
+
+#: Bytes of what is no file: names, numbers and some points.
+MOST_WORDS = 1 << 20
+#: First characters of what MONAI evaluates, or reads elsewhere, in a configuration.
+_EVALUATED = ("$", "@", "%")
+#: Parameters that clients send with everything.
+_ALWAYS = frozenset(("client_id",))
+#: Threads of runs. One computes at a time; the others wait for their turn.
+_RUNS = anyio.CapacityLimiter(16)
+#: Seconds between two looks at whether the client still waits.
+_PATIENCE = 0.5
+
+
+@asynccontextmanager
+async def form_of(request: Request, most: int) -> AsyncIterator[FormData]:
+    """Read a form; its files are on disk where they are large, and gone when the context ends.
+
+    Parameters
+    ----------
+    request : Request
+        ``multipart/form-data``, or ``application/x-www-form-urlencoded``.
+    most : int
+        Bytes that its body may have.
+
+    Raises
+    ------
+    HttpError
+        400, if it is no form, or broken; 413, if it is larger.
+    """
+    received = 0
+
+    async def receive() -> Message:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise HttpError(413, f"the body is larger than {most} bytes")
+        return message
+
+    async with Request(request.scope, receive).form(max_part_size=MOST_WORDS) as form:
+        yield form
+
+
+async def json_of(request: Request) -> dict[str, Any]:
+    """Read the JSON object that is the body of a request; without a body, or with ``null``, it is empty.
+
+    Raises
+    ------
+    HttpError
+        400, if it is something else; 413, if it is large.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_WORDS:
+            raise HttpError(413, f"the body is larger than {MOST_WORDS} bytes")
+    return parsed(bytes(body), "the body")
+
+
+def params_of(form: FormData) -> dict[str, Any]:
+    """Return what a form says in its field ``params``.
+
+    Raises
+    ------
+    HttpError
+        400, if that is no JSON object.
+    """
+    params = form.get("params", "")
+    if isinstance(params, UploadFile):
+        raise HttpError(400, "params is a file, and has to be text")
+    return parsed(params.encode(), "params")
+
+
+def parsed(text: bytes, name: str) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises
+    ------
+    HttpError
+        400, if it is none.
+    """
+    try:
+        values = orjson.loads(text) if text.strip() else {}
+    except orjson.JSONDecodeError as error:
+        raise HttpError(400, f"{name} is no JSON: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise HttpError(400, f"{name} is no JSON object")
+    return values
+
+
+def declared(params: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Return parameters, all of which are known, without those that every request has.
+
+    Raises
+    ------
+    HttpError
+        400, if one is not known, or its value is something that MONAI would evaluate.
+    """
+    for name, value in params.items():
+        if name not in _ALWAYS and name not in known:
+            raise HttpError(400, f"{name!r} is no parameter of this request; it has {', '.join(sorted(known))}")
+        if not _is_plain(value):
+            raise HttpError(400, f"{name!r} has a value that is no plain one: $, @ and % stand for expressions")
+    return {name: value for name, value in params.items() if name not in _ALWAYS}
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.lstrip().startswith(_EVALUATED)
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    return True
+
+
+def uploaded(form: FormData, name: str) -> UploadFile | None:
+    """Return a file of a form.
+
+    Raises
+    ------
+    HttpError
+        400, if there is something of this name that is no file.
+    """
+    file = form.get(name)
+    if isinstance(file, str) and file:
+        raise HttpError(400, f"{name} is text, and has to be a file")
+    return file if isinstance(file, UploadFile) else None
+
+
+async def run_while_waited_for(request: Request, run: Callable[[Callable[[], bool]], _T]) -> _T:
+    """Run a model on a thread; a client that leaves cancels it.
+
+    Parameters
+    ----------
+    request : Request
+        Whose body has been read.
+    run : callable
+        Gets what tells whether to give up.
+    """
+    left = threading.Event()
+    task = asyncio.ensure_future(anyio.to_thread.run_sync(run, left.is_set, limiter=_RUNS))
+    try:
+        while not task.done():
+            await asyncio.wait([task], timeout=_PATIENCE)
+            if await request.is_disconnected():
+                left.set()
+        return task.result()
+    except RunCancelledError as error:
+        raise HttpError(499, "the client left before the run's end") from error
+    finally:
+        left.set()
