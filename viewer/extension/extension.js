@@ -1,16 +1,20 @@
-/* Our OHIF extension: commands that store what was drawn. The viewer loads it at run time, see app-config.js. */
+/* Our OHIF extension: commands that store what was drawn, and the panel of models. The viewer loads it at run time, see
+   app-config.js. */
+import { assistantPanel } from './ai/panel.js';
 import { saveMeasurements } from './measurements.js';
 import { saveSegmentation } from './segmentation.js';
 import { textButton } from './text_button.js';
 
-/* Run a save, and tell the user how it went. */
+/* Run a save, and tell the user, and the caller, how it went. */
 async function told(title, save, managers, options) {
   const { uiNotificationService } = managers.servicesManager.services;
   try {
     uiNotificationService.show({ title, message: await save(managers, options), type: 'success' });
+    return true;
   } catch (error) {
     console.error(error);
     uiNotificationService.show({ title, message: error.message, type: 'error', duration: 10_000 });
+    return false;
   }
 }
 
@@ -19,6 +23,10 @@ export default {
 
   getToolbarModule() {
     return [{ name: 'pixels.textButton', defaultComponent: textButton }];
+  },
+
+  getPanelModule(managers) {
+    return [assistantPanel(managers)];
   },
 
   getCommandsModule(managers) {

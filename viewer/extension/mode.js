@@ -4,7 +4,11 @@ import { storeUnits, showUnits } from './measurement_units.js';
 import { loadingReports } from './measurements.js';
 
 const SEGMENTATION_TOOLS = { $reference: 'cornerstone.segmentationTools' };
-const RIGHT_PANELS = ['panelSegmentationWithToolsLabelMap', 'panelMeasurement'];
+const RIGHT_PANELS = [
+  '@ohif/extension-cornerstone.panelModule.panelSegmentationWithToolsLabelMap',
+  '@ohif/extension-cornerstone.panelModule.panelMeasurement',
+  '@pixels/extension.panelModule.assistant',
+];
 // Whole slide images need a viewer of their own, which is left out.
 const LEFT_OUT = '@ohif/extension-cornerstone.sopClassHandlerModule.DicomMicroscopySopClassHandler';
 
@@ -15,10 +19,7 @@ const SAVE_BUTTONS = [
 
 /* The basic mode's layout, with panels on the right in which segmentations can be edited. */
 function layout({ id, props }) {
-  return {
-    id,
-    props: { ...props, rightPanels: RIGHT_PANELS.map(name => `@ohif/extension-cornerstone.panelModule.${name}`) },
-  };
+  return { id, props: { ...props, rightPanels: RIGHT_PANELS } };
 }
 
 export default {

@@ -1,4 +1,5 @@
 /* *Save segmentation*: the active segmentation as a DICOM SEG of a new series, stored through STOW-RS. */
+import { keepModels } from './ai/provenance.js';
 import { activeDisplaySet, dataSourceName, nextSeriesNumber } from './study.js';
 
 const FIRST_SERIES_NUMBER = 3100; // where OHIF begins with segmentations
@@ -21,6 +22,7 @@ export async function saveSegmentation(managers) {
       SeriesNumber: nextSeriesNumber(managers, { StudyInstanceUID, Modality: 'SEG', first: FIRST_SERIES_NUMBER }),
     },
   });
+  keepModels(managers, segmentationId, dataset);
   complete(dataset, { multiFrame: instances.some(instance => instance.NumberOfFrames > 1) });
   await commandsManager.run('createStoreFunction', { dataSource })(dataset, {});
   return `${label} was saved as series ${dataset.SeriesNumber}.`;

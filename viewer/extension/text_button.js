@@ -1,13 +1,9 @@
 /* A toolbar button with words on it, where OHIF's have an icon only. */
-
-/* Make a React element by hand, for OHIF does not hand out the React that it has in it. */
-function element(type, props) {
-  return { $$typeof: Symbol.for('react.element'), type, key: null, ref: null, props, _owner: null };
-}
+import { reactElement } from './react_element.js';
 
 /* A component for the toolbar: `id`, `label` and `commands` are those of the button's definition. */
 export function textButton({ id, label, commands, onInteraction }) {
-  return element('button', {
+  return reactElement('button', {
     type: 'button',
     name: id,
     'data-cy': id,

@@ -1,0 +1,286 @@
+/* What the panel does: run, draw, save, train, go on. */
+import { activeDisplaySet } from '../study.js';
+import { drawLabelmap } from './labelmap.js';
+import { Points } from './points.js';
+import { rememberModel } from './provenance.js';
+import { ask, segment } from './server.js';
+import { Store } from './store.js';
+
+/* Milliseconds between two looks at a training. */
+const INTERVAL = 1000;
+const GOING_ON = ['SUBMITTED', 'RUNNING'];
+
+export class Assistant {
+  constructor(managers) {
+    this.managers = managers;
+    this.services = managers.servicesManager.services;
+    this.points = new Points(managers);
+    this.store = new Store({
+      models: null, // all that the server offers, once they are known
+      strategies: [],
+      model: null, // the name of the chosen one
+      strategy: null,
+      series: null, // of the active viewport: its display set
+      labelling: null, // how many series are labelled, and with what the open one is
+      segmentation: null, // that is edited, and would be saved
+      points: { side: null, count: 0 }, // that are set in the open series; `side` is what clicks set
+      running: null, // {progress, message} of a run
+      result: null, // the last one in the open series
+      training: null, // the one that goes on, else the last one
+      curve: [], // its epochs
+      errors: {}, // by what failed: models, run, train, next
+    });
+    this.promptLabel = 1; // value of the label that points show
+    this.epochs = null; // as many as the model's configuration says
+    this.edited = new Set(); // segmentations that somebody has drawn in since they were saved
+    this.isDrawing = false;
+  }
+
+  get state() {
+    return this.store.state;
+  }
+
+  get model() {
+    return this.state.models?.find(({ name }) => name === this.state.model);
+  }
+
+  /* Keep the state up to date while the panel is there, until the returned function is called. */
+  attach() {
+    const { viewportGridService, segmentationService } = this.services;
+    const grid = viewportGridService.EVENTS;
+    const subscriptions = [
+      ...[grid.ACTIVE_VIEWPORT_ID_CHANGED, grid.GRID_STATE_CHANGED].map(event =>
+        viewportGridService.subscribe(event, () => this.lookAtSeries())
+      ),
+      segmentationService.subscribe(segmentationService.EVENTS.SEGMENTATION_DATA_MODIFIED, ({ segmentationId }) => {
+        if (!this.isDrawing) {
+          this.edited.add(segmentationId);
+        }
+      }),
+      ...['SEGMENTATION_MODIFIED', 'SEGMENTATION_REMOVED', 'SEGMENTATION_REPRESENTATION_MODIFIED'].map(event =>
+        segmentationService.subscribe(segmentationService.EVENTS[event], () => this.lookAtSegmentation())
+      ),
+      { unsubscribe: this.points.follow(() => this.countPoints()) },
+    ];
+    this.lookAtSeries();
+    this.loadModels();
+    this.watchTraining();
+    return () => {
+      subscriptions.forEach(({ unsubscribe }) => unsubscribe());
+      clearTimeout(this.watching);
+    };
+  }
+
+  async loadModels() {
+    await this.try('models', async () => {
+      const { models, strategies } = await ask('/models');
+      const known = ({ name }) => name === this.state.model;
+      const model = models.find(known) ?? models.find(({ is_ready }) => is_ready) ?? models[0];
+      this.store.set({ models, strategies, model: model?.name ?? null });
+      this.store.set({ strategy: this.state.strategy ?? strategies[0]?.name });
+      await this.countLabelled();
+    });
+  }
+
+  choose(model) {
+    this.setPoints(null);
+    this.store.set({ model, errors: {} });
+    this.promptLabel = this.model.labels[0]?.value;
+    this.countLabelled();
+  }
+
+  lookAtSeries() {
+    const series = attempt(() => activeDisplaySet(this.managers));
+    if (series?.SeriesInstanceUID !== this.state.series?.SeriesInstanceUID) {
+      this.cancel();
+      this.store.set({ series, result: null, labelling: null, errors: {} });
+      this.countPoints();
+      this.countLabelled();
+    }
+    this.lookAtSegmentation();
+  }
+
+  lookAtSegmentation() {
+    const { viewportGridService, segmentationService } = this.services;
+    const active = segmentationService.getActiveSegmentation(viewportGridService.getActiveViewportId());
+    const { segmentationId, label } = active ?? {};
+    if (segmentationId !== this.state.segmentation?.segmentationId) {
+      this.store.set({ segmentation: active ? { segmentationId, label } : null });
+    }
+  }
+
+  async countLabelled() {
+    const { model, series } = this.state;
+    if (model && series) {
+      const labelling = await ask('/progress', { query: { model, series: series.SeriesInstanceUID } });
+      this.store.set({ labelling });
+    }
+  }
+
+  /* Let clicks set points on a side of what is looked for; null, or the same once more, ends that. */
+  setPoints(side) {
+    const { points } = this.state;
+    const next = side === points.side ? null : side;
+    if (next || points.side) {
+      this.points.setActive(next);
+      this.store.set({ points: { ...points, side: next } });
+    }
+  }
+
+  clearPoints() {
+    this.points.clear(this.state.series);
+  }
+
+  countPoints() {
+    const { series, points } = this.state;
+    const count = series ? this.points.count(series) : 0;
+    if (count !== points.count) {
+      this.store.set({ points: { ...points, count } });
+    }
+  }
+
+  prompt(label) {
+    this.promptLabel = label;
+  }
+
+  async run() {
+    const { model, series, points } = this.state;
+    const params = points.count ? { ...this.points.params(series), label_prompt: [this.promptLabel] } : {};
+    const asked = { model, series: series.SeriesInstanceUID, params };
+    this.aborting = new AbortController();
+    const { signal } = this.aborting;
+    this.store.set({ running: { progress: 0, message: 'starting' } });
+    await this.try('run', async () => {
+      const onProgress = running => this.store.set({ running });
+      const result = await segment(asked, { signal, onProgress });
+      if (!signal.aborted) {
+        await this.draw(series, result);
+      }
+    });
+    this.store.set({ running: null });
+  }
+
+  cancel() {
+    this.aborting?.abort();
+  }
+
+  /* Draw a result instead of the one before, unless somebody has worked on that. */
+  async draw(series, result) {
+    const { segmentationService } = this.services;
+    const before = this.state.result;
+    this.isDrawing = true;
+    try {
+      const segmentationId = await drawLabelmap(this.managers, series, result);
+      rememberModel(segmentationId, result);
+      if (before && !this.edited.has(before.segmentationId) && before.model === result.model) {
+        segmentationService.remove(before.segmentationId);
+      }
+      this.store.set({ result: { ...result, labelmap: null, segmentationId } });
+    } finally {
+      this.isDrawing = false;
+    }
+  }
+
+  async save() {
+    const { segmentationId } = this.state.segmentation;
+    if (await this.managers.commandsManager.run('saveSegmentation')) {
+      this.edited.delete(segmentationId);
+    }
+    await this.countLabelled();
+  }
+
+  async train(epochs) {
+    await this.try('train', async () => {
+      const body = { model: this.state.model, ...(epochs && { epochs }) };
+      const { training } = await ask('/training', { method: 'POST', body });
+      this.store.set({ training, curve: [] });
+    });
+    await this.watchTraining();
+  }
+
+  async stopTraining() {
+    await this.try('train', () => ask('/training', { method: 'DELETE', query: { id: this.state.training.id } }));
+    await this.watchTraining();
+  }
+
+  get isTraining() {
+    return GOING_ON.includes(this.state.training?.status);
+  }
+
+  async watchTraining() {
+    clearTimeout(this.watching);
+    const wasTraining = this.isTraining;
+    await this.try('train', async () => {
+      const { training } = await ask('/training');
+      this.store.set({ training, curve: curveWith(this.state, training) });
+    }, { keepError: true });
+    if (this.isTraining) {
+      clearTimeout(this.watching);
+      this.watching = setTimeout(() => this.watchTraining(), INTERVAL);
+    } else if (wasTraining) {
+      await this.loadModels(); // there may be a new version
+    }
+  }
+
+  /* Open the series that is best labelled next. */
+  async next() {
+    await this.try('next', async () => {
+      const { model, strategy, series } = this.state;
+      const besides = series && { besides: series.SeriesInstanceUID };
+      const { sample } = await ask('/next', { query: { model, strategy, ...besides } });
+      if (!sample) {
+        throw new Error('There is no other series without a label.');
+      }
+      this.cancel();
+      this.edited.clear();
+      this.open(sample);
+    });
+  }
+
+  open({ StudyInstanceUID, SeriesInstanceUID }) {
+    const { displaySetService, viewportGridService } = this.services;
+    const [displaySet] = displaySetService.getDisplaySetsForSeries(SeriesInstanceUID) ?? [];
+    if (displaySet) {
+      viewportGridService.setDisplaySetsForViewport({
+        viewportId: viewportGridService.getActiveViewportId(),
+        displaySetInstanceUIDs: [displaySet.displaySetInstanceUID],
+      });
+      return;
+    }
+    const query = new URLSearchParams({ StudyInstanceUIDs: StudyInstanceUID, initialSeriesInstanceUID: SeriesInstanceUID });
+    this.managers.commandsManager.run('navigateHistory', { to: `/viewer?${query}` });
+  }
+
+  /* Do something, and keep the error, if there is one, by the part of the panel that shows it. */
+  async try(part, action, { keepError = false } = {}) {
+    try {
+      if (!keepError) {
+        this.store.set({ errors: { ...this.state.errors, [part]: null } });
+      }
+      await action();
+    } catch (error) {
+      if (error.name !== 'AbortError') {
+        console.error(error);
+        this.store.set({ errors: { ...this.state.errors, [part]: error } });
+      }
+    }
+  }
+}
+
+function attempt(action) {
+  try {
+    return action();
+  } catch {
+    return null;
+  }
+}
+
+/* The curve of a training with what is known now of its last epoch. */
+function curveWith({ training: before, curve }, training) {
+  if (!training || training.id !== before?.id) {
+    return [];
+  }
+  const { epoch, loss, dice } = training;
+  const isNew = epoch > (curve.at(-1)?.epoch ?? 0);
+  return isNew ? [...curve, { epoch, loss, dice }] : curve;
+}

@@ -1,0 +1,31 @@
+/* The curves of a training, as they grow: loss falls, Dice rises. */
+import { make } from './dom.js';
+
+const WIDTH = 100;
+const HEIGHT = 40;
+
+export function curves(points) {
+  const losses = points.map(({ loss }) => loss);
+  const dices = points.map(({ dice }) => dice);
+  const figure = make('div', { data: { cy: 'ai-curves' } });
+  figure.innerHTML = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none">
+    ${line(losses, Math.max(...losses), 'hsl(var(--muted-foreground))')}${line(dices, 1, 'hsl(var(--highlight))')}</svg>`;
+  figure.append(
+    make(
+      'div',
+      { className: 'ai-legend ai-quiet' },
+      make('span', {}, 'loss'),
+      make('span', { className: 'ai-done' }, 'Dice, from 0 to 1')
+    )
+  );
+  return figure;
+}
+
+function line(values, most, colour) {
+  const step = WIDTH / (values.length - 1);
+  const points = values
+    .map((value, at) => value !== null && `${(at * step).toFixed(2)},${(HEIGHT * (1 - value / most)).toFixed(2)}`)
+    .filter(Boolean);
+  return `<polyline points="${points.join(' ')}" fill="none" stroke="${colour}" stroke-width="1.5"
+    vector-effect="non-scaling-stroke" />`;
+}
