@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,10 +127,40 @@ def test_none_of_it_is_under_a_licence_that_binds_who_runs_or_changes_it() -> No
 
 def test_without_a_viewer_the_page_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(viewer_files, "FOLDER", tmp_path)
-    viewer_files.load_viewer.cache_clear()
 
     answer = TestClient(Starlette(routes=viewer_files.routes)).get("/")
 
-    viewer_files.load_viewer.cache_clear()
     assert answer.status_code == 503
     assert "make viewer" in answer.text
+
+
+def test_a_viewer_that_is_built_anew_is_served_at_once(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder, built = tmp_path / "viewer", tmp_path / "built"
+    for path in (folder, built):
+        shutil.copytree(viewer_files.FOLDER, path)
+    monkeypatch.setattr(viewer_files, "FOLDER", folder)
+    before = client.get("/app-config.js")
+    (built / "app-config.js.gz").write_bytes(gzip.compress(b"window.config = {};"))
+    (built / "app-config.js.br").unlink()
+
+    folder.rename(tmp_path / "before")
+    built.rename(folder)
+
+    after = client.get("/app-config.js", headers={"If-None-Match": before.headers["etag"]})
+    assert (after.status_code, after.text) == (200, "window.config = {};")
+
+
+def test_a_file_that_vanishes_is_to_be_asked_for_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(viewer_files.FOLDER, tmp_path / "viewer")
+    monkeypatch.setattr(viewer_files, "FOLDER", tmp_path / "viewer")
+    client.get("/")
+
+    for path in (tmp_path / "viewer" / "extension").glob("extension.js.*"):
+        path.unlink()
+
+    answer = client.get("/extension/extension.js")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")

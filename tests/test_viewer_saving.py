@@ -12,8 +12,12 @@ from playwright.sync_api import Browser
 from pydicom.uid import EnhancedSRStorage, SegmentationStorage
 
 from dbx.pixels import Catalog
-from dbx.pixels.ai.segmentation import read_segmentation
+from dbx.pixels.ai.segmentation import read_segmentation, write_segmentation
+from dbx.pixels.ai.segmented import Segmented
 from dbx.pixels.ai.series import read_series
+from dbx.pixels.ai.storing import store
+from dbx.pixels.catalog.arrivals import LabelState
+from dbx.pixels.catalog.uploads import Uploads
 from dbx.pixels.dicom.phantom import write_ct_series
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table import EVERYTHING
@@ -44,6 +48,18 @@ def study_of(server: RunningServer) -> str:
     """Ask the table for the phantom's study."""
     (row,) = server.catalog.sql("SELECT any_value(StudyInstanceUID) AS study FROM instances").to_arrow().to_pylist()
     return row["study"]
+
+
+def draw_segmentation(viewer: Viewer, study: str) -> int:
+    """Open a study, draw a line of a segmentation, and count its voxels."""
+    viewer.open_study(study)
+    viewer.click("panelSegmentationWithToolsLabelMap-btn")
+    viewer.click("addSegmentation")
+    viewer.wait_for(viewer.segmented_voxels)
+    viewer.click("Brush")
+    viewer.drag((0.4, 0.5), (0.6, 0.5))
+    (voxels,) = viewer.wait_for(lambda: [count for count in viewer.segmented_voxels() if count])
+    return voxels
 
 
 def test_the_study_list_opens_a_study(viewer: Viewer) -> None:
@@ -95,13 +111,7 @@ def test_measurements_are_saved_and_come_back(viewer: Viewer, server: RunningSer
 
 def test_a_segmentation_is_saved_and_comes_back_to_be_edited(viewer: Viewer, server: RunningServer) -> None:
     study = study_of(server)
-    viewer.open_study(study)
-    viewer.click("panelSegmentationWithToolsLabelMap-btn")
-    viewer.click("addSegmentation")
-    viewer.wait_for(viewer.segmented_voxels)
-    viewer.click("Brush")
-    viewer.drag((0.4, 0.5), (0.6, 0.5))
-    (voxels,) = viewer.wait_for(lambda: [count for count in viewer.segmented_voxels() if count])
+    voxels = draw_segmentation(viewer, study)
     viewer.screenshot("segmentation")
 
     viewer.click("SaveSegmentation")
@@ -132,7 +142,61 @@ def test_a_segmentation_is_saved_and_comes_back_to_be_edited(viewer: Viewer, ser
     viewer.click("Brush")
     viewer.drag((0.4, 0.3), (0.6, 0.3))
     viewer.wait_for(lambda: sum(viewer.segmented_voxels()) > voxels)
+    viewer.screenshot("segmentation-reloaded")
+    viewer.click("SaveSegmentation")
+    viewer.wait_for_message("was saved as series 3101")
+    assert sorted(np.count_nonzero(found.pixel_array) for found in server.stored("SEG"))[0] == voxels
     assert viewer.problems == []
+
+
+def test_a_segmentation_that_has_not_changed_is_not_saved_again(viewer: Viewer, server: RunningServer) -> None:
+    study = study_of(server)
+    draw_segmentation(viewer, study)
+    viewer.click("SaveSegmentation")
+    viewer.wait_for_message("was saved as series 3100")
+    viewer.click("SaveSegmentation")
+    viewer.wait_for_message("has not changed since it was loaded or saved")
+
+    viewer.open_study(study)
+    viewer.open_no_image("Segmentation 1")
+    viewer.wait_for(lambda: any(viewer.segmented_voxels()))
+    viewer.click("SaveSegmentation")
+    viewer.wait_for_message("has not changed since it was loaded or saved")
+
+    assert len(server.stored("SEG")) == 1
+
+
+def test_a_proposal_of_a_model_is_saved_though_nobody_changed_it(viewer: Viewer, server: RunningServer) -> None:
+    index = ServingIndex.open(server.catalog)
+    index.sync()
+    series = read_series(index, server.stored("CT")[0].SeriesInstanceUID, EVERYTHING)
+    labelmap = np.zeros(series.shape, np.uint8)
+    labelmap[4:8, 4:8, 4:8] = 1
+    proposal = write_segmentation(Segmented(series, labelmap, {"liver": 1}, "abdomen", "2", seconds=1))
+    store(proposal, Uploads(server.catalog, index), LabelState.PROPOSAL)
+    index.close()
+
+    viewer.open_study(study_of(server))
+    viewer.open_no_image("abdomen 2")
+    viewer.wait_for(lambda: viewer.segmented_voxels() == [64])
+    viewer.click("SaveSegmentation")
+    viewer.wait_for_message("was saved as series")
+
+    states = server.catalog.sql("SELECT label_state FROM instances WHERE Modality = 'SEG' ORDER BY 1").to_arrow()
+    assert states["label_state"].to_pylist() == ["final", "proposal"]
+
+
+def test_the_menu_of_a_segmentation_saves_it_like_the_button(viewer: Viewer, server: RunningServer) -> None:
+    draw_segmentation(viewer, study_of(server))
+    viewer.page.locator('[data-cy^="segmentation-collapsed-more-btn"]').click()
+    viewer.page.get_by_text("Export").hover()
+    viewer.page.get_by_text("DICOM SEG").click()
+    viewer.wait_for_message("was saved as series 3100")
+
+    (segmentation,) = server.stored("SEG")
+    (frame,) = segmentation.PerFrameFunctionalGroupsSequence
+    (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+    assert source.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
 
 
 def test_a_study_is_stored_from_the_browser(viewer: Viewer, server: RunningServer) -> None:

@@ -14,6 +14,8 @@ from notices import NOTICES, TAKEN_OUT, bundled_packages, packages_with_notices
 from ohif import DIST, HERE, OHIF, files_of_ohif
 
 VIEWER = HERE.parent / "src" / "dbx" / "pixels" / "web" / "viewer"
+#: Where it is made, so that what is there is whole at any time; and where the one before goes.
+NEW, OLD = (HERE.parent / "build" / name for name in ("viewer", "viewer-before"))
 
 #: The library of OHIF's guided tour, which our mode does not offer: its licence, AGPL-3.0, is not for everybody.
 TOUR_LIBRARY = re.compile(
@@ -37,9 +39,14 @@ def main() -> None:
     if missing := sorted(bundled_packages() - packages_with_notices()):
         sys.exit(f"{NOTICES.name} lacks {', '.join(missing)}: collect the licences again, see viewer/README.md")
 
-    shutil.rmtree(VIEWER, ignore_errors=True)
+    for folder in (NEW, OLD):
+        shutil.rmtree(folder, ignore_errors=True)
     with ThreadPoolExecutor() as threads:
-        written = sum(threads.map(_copy, files.values(), (VIEWER / name for name in files)))
+        written = sum(threads.map(_copy, files.values(), (NEW / name for name in files)))
+    if VIEWER.exists():
+        VIEWER.rename(OLD)
+    NEW.rename(VIEWER)
+    shutil.rmtree(OLD, ignore_errors=True)
     print(f"The viewer: {len(files)} files, {written / 1e6:.0f} MB in {VIEWER.relative_to(HERE.parent)}")
 
 

@@ -32,7 +32,7 @@ export default {
   getCommandsModule(managers) {
     return {
       definitions: {
-        saveSegmentation: { commandFn: () => told('Save segmentation', saveSegmentation, managers) },
+        saveSegmentation: { commandFn: options => told('Save segmentation', saveSegmentation, managers, options) },
         saveMeasurements: { commandFn: options => told('Save measurements', saveMeasurements, managers, options) },
       },
       defaultContext: 'DEFAULT',

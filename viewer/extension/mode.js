@@ -1,4 +1,5 @@
 /* Our OHIF mode: OHIF's basic viewer, with its tools for segmentations and two buttons that save what was drawn. */
+import { followSegmentations } from './changes.js';
 import { guardHandlers } from './display_sets.js';
 import { storeUnits, showUnits } from './measurement_units.js';
 import { loadingReports } from './measurements.js';
@@ -20,6 +21,19 @@ const SAVE_BUTTONS = [
 /* The basic mode's layout, with panels on the right in which segmentations can be edited. */
 function layout({ id, props }) {
   return { id, props: { ...props, rightPanels: RIGHT_PANELS } };
+}
+
+/* Let entries of OHIF's menus that would store something run what our buttons run: OHIF's own reports have wrong units,
+   its segmentations lack what the standard demands. */
+function saveFromMenus(commandsManager) {
+  commandsManager.registerCommand('DEFAULT', 'promptSaveReport', {
+    commandFn: options => commandsManager.run('saveMeasurements', options),
+  });
+  const { commandFn: storeStructures } = commandsManager.getCommand('storeSegmentation', 'CORNERSTONE');
+  commandsManager.registerCommand('CORNERSTONE', 'storeSegmentation', {
+    commandFn: options =>
+      options.modality === 'RTSTRUCT' ? storeStructures(options) : commandsManager.run('saveSegmentation', options),
+  });
 }
 
 export default {
@@ -51,18 +65,15 @@ export default {
       routes: [{ ...route, path: 'viewer', layoutTemplate: () => layout(route.layoutInstance) }],
       onModeEnter(managers) {
         basic.onModeEnter.call(this, managers);
-        // Sections given in `toolbarSections` replace OHIF's; this one only grows.
         guardHandlers(managers, this.sopClassHandlers);
-        const { commandsManager, servicesManager } = managers;
-        const { toolbarService } = servicesManager.services;
+        followSegmentations(managers);
+        saveFromMenus(managers.commandsManager);
+        // Sections given in `toolbarSections` replace OHIF's; this one only grows.
+        const { toolbarService } = managers.servicesManager.services;
         toolbarService.updateSection(
           toolbarService.sections.primary,
           SAVE_BUTTONS.map(({ id }) => id)
         );
-        // What *Create SR* in the panel of measurements runs; OHIF's own would write wrong units.
-        commandsManager.registerCommand('DEFAULT', 'promptSaveReport', {
-          commandFn: options => commandsManager.run('saveMeasurements', options),
-        });
       },
     };
   },

@@ -1,17 +1,23 @@
-/* *Save segmentation*: the active segmentation as a DICOM SEG of a new series, stored through STOW-RS. */
+/* *Save segmentation*: a segmentation, if none is named the active one, as a DICOM SEG of a new series, stored through STOW-RS. */
+import { isStored, noteStored } from './changes.js';
 import { keepModels } from './ai/provenance.js';
 import { activeDisplaySet, dataSourceName, nextSeriesNumber } from './study.js';
 
 const FIRST_SERIES_NUMBER = 3100; // where OHIF begins with segmentations
 
-export async function saveSegmentation(managers) {
+export async function saveSegmentation(managers, { segmentationId: named } = {}) {
   const { servicesManager, commandsManager } = managers;
   const { segmentationService, viewportGridService } = servicesManager.services;
-  const segmentation = segmentationService.getActiveSegmentation(viewportGridService.getActiveViewportId());
+  const segmentation = named
+    ? segmentationService.getSegmentation(named)
+    : segmentationService.getActiveSegmentation(viewportGridService.getActiveViewportId());
   if (!segmentation) {
     throw new Error('There is no segmentation in the active viewport.');
   }
   const { segmentationId, label } = segmentation;
+  if (isStored(managers, segmentation)) {
+    throw new Error(`${label} has not changed since it was loaded or saved.`);
+  }
   const { StudyInstanceUID, instances } = activeDisplaySet(managers);
   const dataSource = dataSourceName(managers);
   const { dataset } = await commandsManager.run('generateSegmentation', {
@@ -25,6 +31,7 @@ export async function saveSegmentation(managers) {
   keepModels(managers, segmentationId, dataset);
   complete(dataset, { multiFrame: instances.some(instance => instance.NumberOfFrames > 1) });
   await commandsManager.run('createStoreFunction', { dataSource })(dataset, {});
+  noteStored(managers, segmentationService.getSegmentation(segmentationId));
   return `${label} was saved as series ${dataset.SeriesNumber}.`;
 }
 

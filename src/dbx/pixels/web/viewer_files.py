@@ -14,7 +14,7 @@ from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from dbx.pixels.web.errors import HttpError
@@ -78,15 +78,23 @@ class _Viewer:
     policy: str
 
 
-@lru_cache(maxsize=1)
 def load_viewer() -> _Viewer | None:
-    """Look once at what is there; None if the viewer was not built."""
+    """Look at what is there, once for each time that it is built; None if the viewer was not built."""
+    try:
+        built = FOLDER.stat()
+    except FileNotFoundError:
+        return None
+    return _viewer_in(FOLDER, (built.st_ino, built.st_mtime_ns))
+
+
+@lru_cache(maxsize=1)
+def _viewer_in(folder: Path, _built: tuple[int, int]) -> _Viewer | None:
     paths: dict[str, dict[str, Path]] = {}
-    for path in sorted(FOLDER.rglob("*")):
+    for path in sorted(folder.rglob("*")):
         if path.is_file():
             coding = _SUFFIXES.get(path.suffix, _IDENTITY)
             whole = path if coding == _IDENTITY else path.with_suffix("")
-            paths.setdefault(whole.relative_to(FOLDER).as_posix(), {})[coding] = path
+            paths.setdefault(whole.relative_to(folder).as_posix(), {})[coding] = path
     if "index.html" not in paths:
         return None
     files = {name: _file(name, by_coding) for name, by_coding in paths.items()}
@@ -146,12 +154,20 @@ async def _answer(request: Request) -> Response:
         headers["ETag"] = f'"{file.tag}-{coding}"'
         if headers["ETag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-    if coding not in file.paths:
-        whole = await run_in_threadpool(lambda: gzip.decompress(file.paths["gzip"].read_bytes()))
-        return Response(whole, media_type=file.media_type, headers=headers)
     if coding != _IDENTITY:
         headers["Content-Encoding"] = coding
-    return FileResponse(file.paths[coding], media_type=file.media_type, headers=headers)
+    try:
+        content = await run_in_threadpool(_read, file, coding)
+    except FileNotFoundError:
+        raise HttpError(503, "the viewer is being built anew: try again", {"Retry-After": "1"}) from None
+    return Response(content, media_type=file.media_type, headers=headers)
+
+
+def _read(file: _File, coding: str) -> bytes:
+    """Read a file as it is sent; the largest has a few megabytes."""
+    if coding in file.paths:
+        return file.paths[coding].read_bytes()
+    return gzip.decompress(file.paths["gzip"].read_bytes())
 
 
 def _chosen(file: _File, accepted: str) -> str:

@@ -1,0 +1,163 @@
+"""The viewer shows objects other than images, and opens studies of which it can show nothing."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    MPEG4HP41,
+    EncapsulatedPDFStorage,
+    ExplicitVRLittleEndian,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    VideoPhotographicImageStorage,
+    generate_uid,
+)
+
+from dbx.pixels import Catalog
+from headers import PYDICOM_DATA
+from images import write_image
+from viewer_browser import Viewer, new_page
+from web_server import RunningServer, running
+
+pytest_plugins = ["viewer_browser"]
+
+TEST_FILES = PYDICOM_DATA / "test_files"
+GREY = 128
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RunningServer]:
+    """A server of an empty table."""
+    with running(Catalog(home=str(tmp_path / "home"))) as server:
+        yield server
+
+
+@pytest.fixture
+def viewer(browser: Browser, server: RunningServer) -> Iterator[Viewer]:
+    """The viewer of that server."""
+    with new_page(browser) as page:
+        yield Viewer(page, server.url)
+
+
+def write_document(path: Path) -> Path:
+    """Write a PDF with a red page."""
+    pdf = io.BytesIO()
+    Image.new("RGB", (200, 200), (200, 30, 30)).save(pdf, "PDF")
+    document = Dataset()
+    document.file_meta = FileMetaDataset()
+    document.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    document.SOPClassUID, document.SOPInstanceUID = EncapsulatedPDFStorage, generate_uid()
+    document.StudyInstanceUID, document.SeriesInstanceUID = generate_uid(), generate_uid()
+    document.Modality, document.MIMETypeOfEncapsulatedDocument = "DOC", "application/pdf"
+    document.EncapsulatedDocument = pdf.getvalue() + b"\0" * (len(pdf.getvalue()) % 2)
+    document.save_as(path, enforce_file_format=True)
+    return path
+
+
+def write_video(path: Path) -> Path:
+    """Write one second of grey as MPEG-4."""
+    av = pytest.importorskip("av")
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), GREY, np.uint8), format="rgb24")
+        for _ in range(25):
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return write_image(
+        path,
+        np.zeros((48, 64, 3), np.uint8),
+        transfer_syntax=MPEG4HP41,
+        frames=[file.getvalue()],
+        SOPClassUID=VideoPhotographicImageStorage,
+        Modality="XC",
+        NumberOfFrames=25,
+    )
+
+
+def open_study_of(viewer: Viewer, server: RunningServer, file: Path) -> None:
+    """Ingest a file, and open its study."""
+    server.ingest(file)
+    server.wait_until_served()
+    study = pydicom.dcmread(file, force=True, stop_before_pixels=True).StudyInstanceUID
+    viewer.page.goto(f"{viewer.url}/viewer?StudyInstanceUIDs={study}")
+
+
+def test_a_pdf_is_shown(viewer: Viewer, server: RunningServer, tmp_path: Path) -> None:
+    open_study_of(viewer, server, write_document(tmp_path / "document.dcm"))
+
+    viewer.wait_for(lambda: [frame for frame in viewer.page.frames if frame.url.startswith("blob:")])
+    assert viewer.problems == []
+
+
+def test_a_video_plays(viewer: Viewer, server: RunningServer, tmp_path: Path) -> None:
+    open_study_of(viewer, server, write_video(tmp_path / "video.dcm"))
+
+    # The middle of the canvas, on which OHIF draws the frames of a video that is in no document.
+    shown = """() => {
+      const { canvas, canvasContext } = window.cornerstone?.getEnabledElements()[0]?.viewport ?? {};
+      const [x, y] = [canvas?.width, canvas?.height].map(size => Math.round(size / 2));
+      return canvasContext ? Array.from(canvasContext.getImageData(x, y, 1, 1).data.slice(0, 3)) : null;
+    }"""
+    viewer.wait_for(lambda: any(viewer.page.evaluate(shown) or []))
+    assert viewer.problems == []
+    assert viewer.page.evaluate(shown) == pytest.approx([GREY] * 3, abs=2)
+    viewer.page.evaluate("cornerstone.getEnabledElements()[0].viewport.play()")
+    viewer.wait_for(lambda: viewer.page.evaluate("cornerstone.getEnabledElements()[0].viewport.getFrameNumber()") > 10)
+
+
+def test_many_secondary_captures_in_one_are_no_video(viewer: Viewer, server: RunningServer, tmp_path: Path) -> None:
+    pixels = np.repeat(np.arange(100, dtype=np.uint8), 32 * 32 * 3).reshape(100 * 32, 32, 3) * 2
+    captures = write_image(
+        tmp_path / "captures.dcm",
+        pixels,
+        SOPClassUID=MultiFrameTrueColorSecondaryCaptureImageStorage,
+        NumberOfFrames=100,
+        Rows=32,
+    )
+    open_study_of(viewer, server, captures)
+
+    viewer.wait_for(viewer.is_drawing)
+    viewer.page.locator(".cornerstone-canvas").first.hover()
+    viewer.page.mouse.wheel(0, 100)
+    viewer.wait_for(lambda: viewer.drawn().pixels.max() == 2)
+    assert viewer.problems == []
+
+
+def test_a_dose_in_rle_is_drawn(viewer: Viewer, server: RunningServer) -> None:
+    path = TEST_FILES / "rtdose_rle.dcm"
+    open_study_of(viewer, server, path)
+
+    viewer.wait_for(viewer.is_drawing)
+    drawn = viewer.drawn()
+    black, white = drawn.window
+    dose = pydicom.dcmread(path)
+    gray = dose.pixel_array * float(dose.DoseGridScaling)
+    assert (black, white) == (pytest.approx(gray[0].min()), pytest.approx(gray.max()))
+    expected = np.clip((gray[0] - black) / (white - black), 0, 1) * 255
+    assert np.abs(drawn.pixels[..., 0] - expected).max() < 4
+    assert viewer.problems == []
+
+
+def test_a_report_whose_parts_have_no_names_is_shown(viewer: Viewer, server: RunningServer) -> None:
+    open_study_of(viewer, server, TEST_FILES / "test-SR.dcm")
+
+    viewer.page.get_by_text("A mass of 3 cm was detected.").wait_for()
+    assert viewer.problems == []
+
+
+def test_a_study_of_structures_without_images_opens(viewer: Viewer, server: RunningServer) -> None:
+    open_study_of(viewer, server, TEST_FILES / "rtstruct.dcm")
+
+    viewer.wait_for_message("Series 1 (RTSTRUCT) cannot be shown.")
+    viewer.page.locator('[data-cy^="study-browser-thumbnail"]', has_text="RTSTRUCT").first.wait_for()
+    assert viewer.problems == []
