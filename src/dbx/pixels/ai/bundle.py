@@ -25,7 +25,7 @@ with extra_ai():
     from monai.transforms import SpatialResample
     from monai.utils import ensure_tuple_rep, fall_back_tuple
 
-    from dbx.pixels.ai.loading import failing, image_of, importable, in_memory, load_weights
+    from dbx.pixels.ai.loading import QuickArgmax, failing, image_of, importable, in_memory, load_weights
 
 #: MONAI's engines log what ends a run; here it becomes an error that the caller tells.
 _engine_logger = logging.getLogger(f"{__name__}.engine")
@@ -131,7 +131,7 @@ class Bundle:
             If the caller gave up.
         """
         prompts = _checked(params or {}, self.info)
-        with self._lock, failing(self.info.name, "failed"):
+        with self._lock, failing(self.info.name, "failed"), QuickArgmax():
             image = image_of(volume, affine)
             shape, grid = image.shape, image.affine
             item = self._preprocessing({"image": image, **prompts})
@@ -140,7 +140,7 @@ class Bundle:
             labelmap = _labelmap(prediction, self._channels_exclude_each_other)
         if on_progress:
             on_progress(1.0)
-        return np.ascontiguousarray(self._known(labelmap).transpose(2, 1, 0))
+        return self._known(labelmap.permute(2, 1, 0).contiguous().numpy())
 
     def _predict(self, item: dict[str, Any]) -> MetaTensor:
         """Run the network and the postprocessing on what the preprocessing made."""
@@ -234,15 +234,15 @@ def _on_grid(prediction: MetaTensor, shape: tuple[int, ...], affine: torch.Tenso
     return resample(prediction, dst_affine=affine, spatial_size=shape)
 
 
-def _labelmap(prediction: torch.Tensor, channels_exclude_each_other: bool) -> NDArray[np.uint8]:
-    """Return labels as one value a voxel, from one channel that has them already, or from one for each label."""
-    channels = prediction.detach().cpu().numpy()
+def _labelmap(prediction: torch.Tensor, channels_exclude_each_other: bool) -> torch.Tensor:
+    """Return labels as one byte a voxel, from one channel that has them already, or from one for each label."""
+    channels = torch.as_tensor(prediction.detach().cpu())
     if len(channels) == 1:
-        return np.rint(channels[0]).astype(np.uint8)
+        return channels[0].round().to(torch.uint8)
     if channels_exclude_each_other:
-        return channels.argmax(axis=0).astype(np.uint8)
-    labelmap = np.zeros(channels.shape[1:], np.uint8)
+        return channels.argmax(dim=0).to(torch.uint8)
+    labelmap = torch.zeros(channels.shape[1:], dtype=torch.uint8)
     masks = [channel >= 0.5 for channel in channels]
-    for number in sorted(range(len(masks)), key=lambda number: -masks[number].sum()):
+    for number in sorted(range(len(masks)), key=lambda number: -int(masks[number].sum())):
         labelmap[masks[number]] = number + 1
     return labelmap

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dbx.pixels.ai.examples import Example, Examples, LoadExampled
 from dbx.pixels.ai.extra import extra_ai
 from dbx.pixels.ai.info import read_config
-from dbx.pixels.ai.loading import importable, in_memory
+from dbx.pixels.ai.loading import QuickArgmax, importable, in_memory
 from dbx.pixels.errors import TrainingError
 
 with extra_ai():
@@ -93,7 +93,8 @@ class Workflow:
 
     def validate(self, epoch: int = 0) -> float:
         """Measure the network as it is: mean Dice over labels and series."""
-        self._evaluator.run(epoch)
+        with QuickArgmax():
+            self._evaluator.run(epoch)
         return self._dice()
 
     def run(
@@ -140,6 +141,7 @@ class Workflow:
 
         # Handlers are called in the order in which they came: the bundle's own, by which it validates, before these.
         with (
+            QuickArgmax(),
             self._trainer.add_event_handler(Events.ITERATION_COMPLETED, after_step),
             self._trainer.add_event_handler(Events.EPOCH_COMPLETED, after_epoch),
             self._evaluator.add_event_handler(Events.COMPLETED, lambda: measured.append(self._dice())),
