@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    MPEG2MPHL,
     MPEG4HP41,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
@@ -31,6 +32,7 @@ pytest_plugins = ["viewer_browser"]
 
 TEST_FILES = PYDICOM_DATA / "test_files"
 GREY = 128
+FRAMES = 100
 
 
 @pytest.fixture
@@ -62,15 +64,15 @@ def write_document(path: Path) -> Path:
     return path
 
 
-def write_video(path: Path) -> Path:
-    """Write one second of grey as MPEG-4."""
+def write_video(path: Path, sop_class: str) -> Path:
+    """Write four seconds of grey as MPEG-4."""
     av = pytest.importorskip("av")
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), GREY, np.uint8), format="rgb24")
-        for _ in range(25):
+        for _ in range(FRAMES):
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return write_image(
@@ -78,9 +80,10 @@ def write_video(path: Path) -> Path:
         np.zeros((48, 64, 3), np.uint8),
         transfer_syntax=MPEG4HP41,
         frames=[file.getvalue()],
-        SOPClassUID=VideoPhotographicImageStorage,
+        SOPClassUID=sop_class,
+        PhotometricInterpretation="YBR_PARTIAL_420",
         Modality="XC",
-        NumberOfFrames=25,
+        NumberOfFrames=FRAMES,
     )
 
 
@@ -99,8 +102,9 @@ def test_a_pdf_is_shown(viewer: Viewer, server: RunningServer, tmp_path: Path) -
     assert viewer.problems == []
 
 
-def test_a_video_plays(viewer: Viewer, server: RunningServer, tmp_path: Path) -> None:
-    open_study_of(viewer, server, write_video(tmp_path / "video.dcm"))
+@pytest.mark.parametrize("sop_class", [VideoPhotographicImageStorage, MultiFrameTrueColorSecondaryCaptureImageStorage])
+def test_a_video_plays(viewer: Viewer, server: RunningServer, tmp_path: Path, sop_class: str) -> None:
+    open_study_of(viewer, server, write_video(tmp_path / "video.dcm", sop_class))
 
     # The middle of the canvas, on which OHIF draws the frames of a video that is in no document.
     shown = """() => {
@@ -115,13 +119,33 @@ def test_a_video_plays(viewer: Viewer, server: RunningServer, tmp_path: Path) ->
     viewer.wait_for(lambda: viewer.page.evaluate("cornerstone.getEnabledElements()[0].viewport.getFrameNumber()") > 10)
 
 
+def test_of_a_video_that_browsers_do_not_play_the_viewer_says_so(
+    viewer: Viewer, server: RunningServer, tmp_path: Path
+) -> None:
+    video = write_image(
+        tmp_path / "video.dcm",
+        np.zeros((48, 64, 3), np.uint8),
+        transfer_syntax=MPEG2MPHL,
+        frames=[bytes.fromhex("000001b3")],
+        SOPClassUID=VideoPhotographicImageStorage,
+        LossyImageCompressionMethod="ISO_13818_2",
+        Modality="XC",
+        NumberOfFrames=FRAMES,
+        SeriesNumber=1,
+    )
+    open_study_of(viewer, server, video)
+
+    viewer.wait_for_message("Series 1 (XC) cannot be shown.")
+    assert viewer.problems == []
+
+
 def test_many_secondary_captures_in_one_are_no_video(viewer: Viewer, server: RunningServer, tmp_path: Path) -> None:
-    pixels = np.repeat(np.arange(100, dtype=np.uint8), 32 * 32 * 3).reshape(100 * 32, 32, 3) * 2
+    pixels = np.repeat(np.arange(FRAMES, dtype=np.uint8), 32 * 32 * 3).reshape(FRAMES * 32, 32, 3) * 2
     captures = write_image(
         tmp_path / "captures.dcm",
         pixels,
         SOPClassUID=MultiFrameTrueColorSecondaryCaptureImageStorage,
-        NumberOfFrames=100,
+        NumberOfFrames=FRAMES,
         Rows=32,
     )
     open_study_of(viewer, server, captures)

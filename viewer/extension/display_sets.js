@@ -2,9 +2,11 @@
 
 const guarded = new WeakSet();
 
-/* MPEG-4 and HEVC (PS3.5 8.2.7 to 8.2.11), and the SOP classes of which there are videos only. */
-const VIDEO_SYNTAX = /^1\.2\.840\.10008\.1\.2\.4\.10[2-8]$/;
+/* What tells videos: the SOP classes of which there is nothing else, and how their colours are stored (PS3.3 C.7.6.3.1.2). */
 const VIDEO_CLASS = /^1\.2\.840\.10008\.5\.1\.4\.1\.1\.77\.1\.[124]\.1$/;
+const VIDEO_COLOURS = 'YBR_PARTIAL_420';
+/* MPEG-2 (PS3.3 C.7.6.1.1.5), which browsers do not play. */
+const MPEG2 = 'ISO_13818_2';
 /* Imaging Measurement Report (PS3.16 TID 1500): OHIF shows its measurements on the images, not its text. */
 const MEASUREMENT_REPORT = '126000';
 
@@ -34,17 +36,18 @@ export function guardHandlers({ servicesManager, extensionManager }, handlerIds)
 }
 
 function corrected(instances, { name }) {
+  const playable = instances.filter(({ LossyImageCompressionMethod: methods }) => [methods].flat().at(-1) !== MPEG2);
   if (name === 'dicom-video') {
-    return instances.filter(isVideo); // OHIF takes any secondary capture of 90 frames for one
+    return playable.filter(isVideo); // OHIF takes any secondary capture of 90 frames for one
   }
-  instances
+  playable
     .filter(({ ConceptNameCodeSequence }) => ConceptNameCodeSequence?.CodeValue !== MEASUREMENT_REPORT)
     .forEach(nameContent);
-  return instances;
+  return playable;
 }
 
-function isVideo({ AvailableTransferSyntaxUID, TransferSyntaxUID, SOPClassUID }) {
-  return VIDEO_SYNTAX.test(AvailableTransferSyntaxUID ?? TransferSyntaxUID) || VIDEO_CLASS.test(SOPClassUID);
+function isVideo({ PhotometricInterpretation, SOPClassUID }) {
+  return PhotometricInterpretation === VIDEO_COLOURS || VIDEO_CLASS.test(SOPClassUID);
 }
 
 /* Give the content items of a report the names and units that may be missing, and that its page is drawn with. */
