@@ -143,7 +143,7 @@ def _read_nifti(file: BinaryIO, most_voxels: int) -> Volume:
         is_compressed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         # Only as much is unpacked as the header says that there is.
-        stream: Any = gzip.GzipFile(fileobj=file) if is_compressed else file
+        stream: Any = gzip.GzipFile(fileobj=file, mode="rb") if is_compressed else file
         image = Nifti1Image.from_stream(stream)
         _check(list(image.shape), most_voxels)
         values = np.asanyarray(image.dataobj)
