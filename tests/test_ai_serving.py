@@ -226,6 +226,29 @@ def test_a_remote_runner_refuses_as_a_local_one_does(
         remote.run("bright", magnetic[0].SeriesInstanceUID, EVERYTHING)
 
 
+def test_a_server_runs_what_the_endpoint_serves_and_none_of_its_own(
+    serve: Callable[..., str], catalog: Catalog, series_uid: str, local: Segmented
+) -> None:
+    write_bundle(catalog.home.models, "dark")
+    with running(catalog, serving_endpoint=serve()) as server:
+        url = f"{server.url}/monai"
+        assert list(httpx.get(f"{url}/info/").json()["models"]) == ["bright"]
+        answer = httpx.post(f"{url}/infer/bright?image={series_uid}&output=dicom_seg", timeout=120)
+        segmentation = pydicom.dcmread(BytesIO(answer.content))
+        found = read_segmentation(segmentation, local.series, labels=local.labels).values
+        assert np.array_equal(found, local.labelmap)
+        assert httpx.post(f"{url}/infer/dark?image={series_uid}", timeout=60).status_code == 404
+        sent = {"file": ("volume.nrrd", b"NRRD")}
+        assert httpx.post(f"{url}/infer/bright", files=sent, timeout=60).status_code == 400
+        assert httpx.post(f"{url}/activelearning/uncertainty", timeout=60).json()["id"] == series_uid
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    with running(catalog, serving_endpoint=f"http://127.0.0.1:{port}") as server:
+        answer = httpx.get(f"{server.url}/monai/info/")
+        assert (answer.status_code, "pixels models serve" in answer.json()["error"]) == (502, True)
+        assert httpx.get(f"{server.dicomweb}/studies").status_code == 200
+
+
 def test_an_endpoint_that_is_none_is_told(index: ServingIndex, catalog: Catalog, series_uid: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
