@@ -158,7 +158,7 @@ def test_a_client_that_goes_away_ends_the_run(ai: httpx.Client, ward: Ward, serv
     [
         ({"model": "nothing"}, 404, "nothing is no model of this home folder"),
         ({"model": "empty"}, 409, "empty is not ready"),
-        ({"series": "1.2.3"}, 404, "there is no such series"),
+        ({"series": "1.2.3"}, 404, "There is no such series"),
         ({"params": [1]}, 400, '"params" is not what it has to be'),
         ({"model": None}, 400, '"model" is missing'),
     ],

@@ -1,6 +1,7 @@
 /* *Save segmentation*: a segmentation, if none is named the active one, as a DICOM SEG of a new series, stored through STOW-RS. */
-import { isStored, noteStored } from './changes.js';
+import { cornerstoneLibraries } from './ai/labelmap.js';
 import { keepModels } from './ai/provenance.js';
+import { isStored, noteStored } from './changes.js';
 import { activeDisplaySet, dataSourceName, nextSeriesNumber } from './study.js';
 
 const FIRST_SERIES_NUMBER = 3100; // where OHIF begins with segmentations
@@ -18,6 +19,7 @@ export async function saveSegmentation(managers, { segmentationId: named } = {})
   if (isStored(managers, segmentation)) {
     throw new Error(`${label} has not changed since it was loaded or saved.`);
   }
+  await loadImages(managers, segmentation);
   const { StudyInstanceUID, instances } = activeDisplaySet(managers);
   const dataSource = dataSourceName(managers);
   const { dataset } = await commandsManager.run('generateSegmentation', {
@@ -33,6 +35,13 @@ export async function saveSegmentation(managers, { segmentationId: named } = {})
   await commandsManager.run('createStoreFunction', { dataSource })(dataset, {});
   noteStored(managers, segmentationService.getSegmentation(segmentationId));
   return `${label} was saved as series ${dataset.SeriesNumber}.`;
+}
+
+/* Load the images that nobody has looked at yet: OHIF's encoder wants all of them in its cache. */
+async function loadImages(managers, { representationData: { Labelmap } }) {
+  const { cache, imageLoader } = cornerstoneLibraries(managers).cornerstone;
+  const imageIds = (Labelmap?.imageIds ?? []).map(id => cache.getImage(id)?.referencedImageId).filter(Boolean);
+  await Promise.all(imageIds.map(id => imageLoader.loadAndCacheImage(id)));
 }
 
 /* Set what the standard demands of references to the images (PS3.3 C.7.6.16.2.6) and OHIF's encoder leaves out. */

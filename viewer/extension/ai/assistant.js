@@ -6,8 +6,12 @@ import { rememberModel } from './provenance.js';
 import { ask, segment } from './server.js';
 import { Store } from './store.js';
 
+export const PANEL = '@pixels/extension.panelModule.assistant';
+
 /* Milliseconds between two looks at a training. */
 const INTERVAL = 1000;
+/* Milliseconds that opening a study may take. */
+const PATIENCE = 60_000;
 const GOING_ON = ['SUBMITTED', 'RUNNING'];
 
 export class Assistant {
@@ -62,10 +66,12 @@ export class Assistant {
       ),
       { unsubscribe: this.points.follow(() => this.countPoints()) },
     ];
+    this.isAttached = true;
     this.lookAtSeries();
     this.loadModels();
     this.watchTraining();
     return () => {
+      this.isAttached = false;
       subscriptions.forEach(({ unsubscribe }) => unsubscribe());
       clearTimeout(this.watching);
     };
@@ -249,6 +255,20 @@ export class Assistant {
     }
     const query = new URLSearchParams({ StudyInstanceUIDs: StudyInstanceUID, initialSeriesInstanceUID: SeriesInstanceUID });
     this.managers.commandsManager.run('navigateHistory', { to: `/viewer?${query}` });
+    this.comeBack(StudyInstanceUID);
+  }
+
+  /* Open the panel again when a study has been opened: all panels are made anew, and another one is shown. */
+  comeBack(study) {
+    clearInterval(this.comingBack);
+    const giveUp = Date.now() + PATIENCE;
+    this.comingBack = setInterval(() => {
+      if (Date.now() > giveUp || (this.isAttached && this.state.series?.StudyInstanceUID === study)) {
+        clearInterval(this.comingBack);
+      } else if (!this.isAttached) {
+        this.services.panelService.activatePanel(PANEL, true);
+      }
+    }, INTERVAL / 5);
   }
 
   /* Do something, and keep the error, if there is one, by the part of the panel that shows it. */

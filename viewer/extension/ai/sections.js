@@ -204,23 +204,23 @@ function outcome({ model, status, details }, curve) {
 function nextContent(assistant) {
   const { strategies, strategy, labelling, errors } = assistant.state;
   const options = strategies.map(({ name, description }) =>
-    make('option', { value: name, selected: name === strategy, title: description }, `${name}: ${description}`)
+    make('option', { value: name, selected: name === strategy }, description)
   );
   const onchange = ({ target }) => assistant.store.set({ strategy: target.value });
   return [
+    make('select', { ariaLabel: 'Strategy', data: { cy: 'ai-strategy' }, onchange }, options),
     make(
       'div',
       { className: 'ai-row' },
-      make('select', { ariaLabel: 'Strategy', data: { cy: 'ai-strategy' }, onchange }, options),
-      button('ai-next', 'Next', () => assistant.next(), { disabled: !assistant.model })
+      button('ai-next', 'Next', () => assistant.next(), { disabled: !assistant.model }),
+      labelling &&
+        make(
+          'span',
+          { className: 'ai-quiet', data: { cy: 'ai-labelled' } },
+          `${labelling.labelled} of ${labelling.total} series are labelled`
+        )
     ),
     labelling && bar(labelling.total ? labelling.labelled / labelling.total : 0),
-    labelling &&
-      make(
-        'p',
-        { className: 'ai-quiet', data: { cy: 'ai-labelled' } },
-        `${labelling.labelled} of ${labelling.total} series are labelled`
-      ),
     errorBox(errors.next),
   ];
 }

@@ -120,15 +120,15 @@ def _result(found: Segmented) -> list[bytes]:
 def _told(error: PixelsError, model: str, series: str) -> dict[str, str]:
     """Return an error as a sentence for the user, who knows series by their looks; a subject may be a path."""
     _log.warning("a run of %s failed: %s", model, error.problem)
-    if isinstance(error, SeriesNotFoundError):
-        subject = ""
-    elif error.subject == series:
-        subject = "The series "
-    elif error.subject == model or isinstance(error, ArgumentError):
-        subject = f"{error.subject} "
+    if error.subject == model or isinstance(error, ArgumentError):
+        problem = f"{error.subject} {error.problem}"  # names, as they are written
+    elif isinstance(error, ServingError):
+        problem = f"The endpoint {error.problem}"
+    elif error.subject == series and not isinstance(error, SeriesNotFoundError):
+        problem = f"The series {error.problem}"
     else:
-        subject = "The endpoint " if isinstance(error, ServingError) else ""
-    return {"error": f"{subject}{error.problem}", "remedy": error.remedy}
+        problem = error.problem[:1].upper() + error.problem[1:]
+    return {"error": problem, "remedy": error.remedy}
 
 
 def _line(values: dict[str, Any]) -> bytes:

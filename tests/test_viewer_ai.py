@@ -1,0 +1,316 @@
+"""The viewer's panel of models: run, draw, correct, save, train, go on; and what it tells when that cannot be."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Browser, Locator
+from playwright.sync_api import TimeoutError as NotInTime
+
+from bundles import write_bundle
+from dbx.pixels import Catalog
+from dbx.pixels.ai.runner import Runner
+from dbx.pixels.ai.segmentation import read_segmentation
+from dbx.pixels.ai.series import Series, read_series
+from dbx.pixels.table import EVERYTHING
+from headers import PYDICOM_DATA
+from trainings import SIZE, SLICES, Ward, admit, new_model
+from viewer_browser import Viewer, new_page
+from web_server import RunningServer, running
+
+pytest_plugins = ["viewer_browser"]
+
+#: A network that takes its time, in windows that are many.
+_SLOW = "(__import__('time').sleep(0.2), torch.cat([self.threshold - image, image - self.threshold], 1))[1]"
+_SMALL_WINDOWS = {"inferer": {"_target_": "SlidingWindowInferer", "roi_size": [8, 8, 8], "overlap": 0}}
+#: What takes points, and finds these voxels alone.
+_POINTS = (
+    "$lambda d: {**d, 'pred': __import__('functools').reduce(lambda pred, point: "
+    "pred.index_put(tuple(torch.tensor([at]) for at in (0, *point)), torch.tensor(float(d['label_prompt'][0]))), "
+    "d['points'], d['pred'] * 0)}"
+)
+_TRAINING_SECONDS = 240  # on a busy machine a training takes a while to import what it needs
+
+#: The labelmap of the last segmentation that the viewer knows: bytes of each slice by SOP Instance UID.
+_LABELMAP = """() => {
+  const { imageIds } = services.segmentationService.getSegmentations().at(-1).representationData.Labelmap;
+  return Object.fromEntries(imageIds.map(id => cornerstone.cache.getImage(id)).map(image => [
+    cornerstone.metaData.get('instance', image.referencedImageId).SOPInstanceUID,
+    btoa(String.fromCharCode(...image.voxelManager.getScalarData())),
+  ]));
+}"""
+#: Names and colours of its segments, as they are drawn.
+_SEGMENTS = """() => {
+  const { segmentationId, segments } = services.segmentationService.getSegmentations().at(-1);
+  const viewportId = services.viewportGridService.getActiveViewportId();
+  return Object.values(segments).map(({ segmentIndex, label }) =>
+    [segmentIndex, label, services.segmentationService.getSegmentColor(viewportId, segmentationId, segmentIndex)]);
+}"""
+#: Where the middle of a voxel of the slice that is shown is on the page.
+_PLACE = """([column, row]) => {
+  const { viewport } = cornerstone.getEnabledElements()[0];
+  const { x, y } = viewport.getCanvas().getBoundingClientRect();
+  const at = viewport.worldToCanvas(viewport.getImageData().imageData.indexToWorld([column, row, 0]));
+  return [x + at[0], y + at[1]];
+}"""
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Ward:
+    """Phantoms of five patients, of whom three are labelled, and a model that has learned from these."""
+    ward = admit(Catalog(home=str(tmp_path / "home")), tmp_path / "data", 5)
+    for patient in range(3):
+        ward.segment(patient)
+    new_model(ward.models, "organs")
+    ward.train("organs", epochs=12)
+    return ward
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Ward:
+    """Phantoms of two patients, of whom none is labelled, and models that are bound to disappoint."""
+    folder = tmp_path_factory.mktemp("unlabelled")
+    ward = admit(Catalog(home=str(folder / "home")), folder / "data", 2)
+    write_bundle(ward.models.folder, "bright")
+    write_bundle(ward.models.folder, "slow", forward=_SLOW, inference=_SMALL_WINDOWS)
+    broken = write_bundle(ward.models.folder, "broken")
+    (broken / "models" / "model.pt").write_text("These are no weights.")
+    write_bundle(
+        ward.models.folder,
+        "pointed",
+        labels=["background", "cyst", "stone"],
+        postprocessing=[
+            {"_target_": "Invertd", "keys": "pred", "transform": "@preprocessing", "orig_keys": "image"},
+            {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+            {"_target_": "Lambda", "func": _POINTS},
+        ],
+        inference={"input_dict": {"image": "", "points": [[1, 2, 3]]}},
+    )
+    return ward
+
+
+@pytest.fixture(scope="module")
+def server(unlabelled: Ward) -> Iterator[RunningServer]:
+    """A server of those, and of an MR."""
+    with running(unlabelled.catalog) as server:
+        server.ingest(PYDICOM_DATA / "test_files" / "MR_small.dcm")
+        yield server
+
+
+@pytest.fixture
+def viewer(browser: Browser, server: RunningServer) -> Iterator[Viewer]:
+    """The viewer of that server."""
+    with new_page(browser) as page:
+        yield Viewer(page, server.url)
+
+
+def part(viewer: Viewer, name: str) -> Locator:
+    """A part of the panel."""
+    return viewer.page.locator(f'[data-cy="ai-{name}"]')
+
+
+def open_panel(viewer: Viewer, model: str) -> None:
+    viewer.click("assistant-btn")
+    part(viewer, "model").select_option(model)
+
+
+def open_series(viewer: Viewer, series: Series) -> None:
+    viewer.open_study(series.StudyInstanceUID)
+
+
+def series_of(ward: Ward, patient: int) -> Series:
+    return read_series(ward.index, ward.series[patient], EVERYTHING)
+
+
+def drawn(viewer: Viewer, series: Series) -> NDArray[np.uint8]:
+    """The labelmap that the viewer has, in the order of the slices."""
+    planes = viewer.page.evaluate(_LABELMAP)
+    assert len(planes) == series.shape[0]
+    content = b"".join(base64.b64decode(planes[one.instance.SOPInstanceUID]) for one in series.slices)
+    return np.frombuffer(content, np.uint8).reshape(series.shape)
+
+
+def run(viewer: Viewer) -> None:
+    before = viewer.page.evaluate("services.segmentationService.getSegmentations().length")
+    part(viewer, "run").click()
+    viewer.wait_for(lambda: viewer.page.evaluate("services.segmentationService.getSegmentations().length") > before)
+    part(viewer, "run").wait_for()
+
+
+def wait_for_training(viewer: Viewer, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _TRAINING_SECONDS
+    while True:
+        with contextlib.suppress(NotInTime):
+            if condition():
+                return
+        assert time.monotonic() < deadline, "the training did not come that far in time"
+        viewer.page.wait_for_timeout(200)
+
+
+def test_a_proposal_is_corrected_saved_and_learned_from(browser: Browser, ward: Ward) -> None:
+    series = series_of(ward, 3)
+    found = Runner(ward.models, ward.index).run("organs", series.SeriesInstanceUID, EVERYTHING)
+    assert set(np.unique(found.labelmap)) == {0, 1, 2}
+    with running(ward.catalog) as server, new_page(browser) as page:
+        viewer = Viewer(page, server.url)
+        open_series(viewer, series)
+        open_panel(viewer, "organs")
+        assert part(viewer, "labelled").inner_text() == "3 of 5 series are labelled"
+
+        run(viewer)
+
+        assert np.array_equal(drawn(viewer, series), found.labelmap)
+        (liver, spleen) = viewer.page.evaluate(_SEGMENTS)
+        assert (liver[:2], spleen[:2]) == ([1, "liver"], [2, "spleen"])
+        shown = part(viewer, "labels").locator("[style]").first.get_attribute("style")
+        assert shown == f"background: rgb({liver[2][0]}, {liver[2][1]}, {liver[2][2]});"
+        assert f"{found.volumes_ml['liver']:.1f} ml" in part(viewer, "labels").inner_text()
+        for _ in range(SLICES // 2):
+            page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(1000)
+        viewer.screenshot("ai-panel")
+
+        viewer.click("panelSegmentationWithToolsLabelMap-btn")
+        viewer.click("Brush")
+        viewer.drag((0.4, 0.5), (0.6, 0.5))
+        viewer.wait_for(lambda: not np.array_equal(drawn(viewer, series), found.labelmap))
+        corrected = drawn(viewer, series)
+        assert np.count_nonzero((corrected != found.labelmap).any(axis=(1, 2))) == 1
+        viewer.click("assistant-btn")
+        part(viewer, "save").click()
+        viewer.wait_for_message("was saved as series 3100")
+        viewer.wait_for(lambda: part(viewer, "labels").inner_text().count("saved") == 2)
+        assert part(viewer, "labelled").inner_text() == "4 of 5 series are labelled"
+
+        stored = next(
+            one
+            for one in server.stored("SEG")
+            if one.ReferencedSeriesSequence[0].SeriesInstanceUID == series.SeriesInstanceUID
+        )
+        assert np.array_equal(read_segmentation(stored, series, labels=found.labels).values, corrected)
+        (row,) = (
+            ward.catalog.sql(
+                "SELECT label_state, model, model_version FROM object_catalog"
+                f" WHERE SOPInstanceUID = '{stored.SOPInstanceUID}'"
+            )
+            .to_arrow()
+            .to_pylist()
+        )
+        assert row == {"label_state": "final", "model": "organs", "model_version": found.version}
+
+        open_series(viewer, series)
+        viewer.open_no_image("organs")
+        viewer.wait_for(lambda: [count for count in viewer.segmented_voxels() if count])
+        assert np.array_equal(drawn(viewer, series), corrected)
+        assert [segment[1] for segment in viewer.page.evaluate(_SEGMENTS)] == ["liver", "spleen"]
+
+        open_panel(viewer, "organs")
+        part(viewer, "epochs").fill("3")
+        part(viewer, "train").click()
+        wait_for_training(viewer, lambda: "Dice" in part(viewer, "training").inner_text(timeout=1000))
+        viewer.screenshot("ai-training")
+        wait_for_training(viewer, lambda: "Version" in part(viewer, "outcome").inner_text(timeout=1000))
+
+        page.evaluate("window.wasHereBefore = true")
+        part(viewer, "next").click()
+        last = series_of(ward, 4)
+        page.wait_for_url(f"**/viewer?StudyInstanceUIDs={last.StudyInstanceUID}*")
+        viewer.wait_for(viewer.is_drawing)
+        assert page.evaluate("window.wasHereBefore")  # the page was not loaded again
+        viewer.wait_for(lambda: "saved" not in part(viewer, "labels").inner_text())
+        run(viewer)
+        again = Runner(ward.models, ward.index).run("organs", last.SeriesInstanceUID, EVERYTHING)
+        assert np.array_equal(drawn(viewer, last), again.labelmap)
+
+        part(viewer, "save").click()
+        viewer.wait_for(lambda: part(viewer, "labelled").inner_text() == "5 of 5 series are labelled")
+        part(viewer, "next").click()
+        assert "no other series without a label" in part(viewer, "error").inner_text()
+        assert viewer.problems == []
+
+
+def test_a_run_is_cancelled(viewer: Viewer, unlabelled: Ward) -> None:
+    open_series(viewer, series_of(unlabelled, 0))
+    open_panel(viewer, "slow")
+    part(viewer, "run").click()
+    viewer.wait_for(lambda: part(viewer, "progress").inner_text() == "segmenting …")
+
+    part(viewer, "cancel").click()
+
+    part(viewer, "run").wait_for()
+    assert part(viewer, "error").count() == 0
+    part(viewer, "model").select_option("bright")
+    run(viewer)  # which would have to wait for the other
+    assert len(viewer.segmented_voxels()) == 1
+
+
+def test_points_are_shown_to_models_that_take_them(viewer: Viewer, unlabelled: Ward) -> None:
+    series = series_of(unlabelled, 0)
+    open_series(viewer, series)
+    open_panel(viewer, "pointed")
+    viewer.page.get_by_label("Label").select_option("stone")
+    part(viewer, "point-inside").click()
+    viewer.page.wait_for_timeout(500)
+    places = [(10, 12), (20, 18)]
+    for place in places:
+        viewer.page.mouse.click(*viewer.page.evaluate(_PLACE, place))
+    viewer.wait_for(lambda: part(viewer, "points").inner_text().startswith("2 points"))
+    viewer.screenshot("ai-points")
+
+    run(viewer)
+
+    labelmap = drawn(viewer, series)
+    (shown,) = set(np.argwhere(labelmap)[:, 0])
+    expected = np.zeros((SIZE, SIZE), np.uint8)
+    for column, row in places:
+        expected[row, column] = 2
+    assert np.array_equal(labelmap[shown], expected)
+    assert shown == SLICES - 1  # the viewer begins at the head
+
+    part(viewer, "points-clear").click()
+    viewer.wait_for(lambda: part(viewer, "points").inner_text().startswith("Without points"))
+    assert viewer.problems == []
+
+
+def test_a_wrong_modality_is_told_in_the_panel(viewer: Viewer, server: RunningServer) -> None:
+    (image,) = server.stored("MR")
+    viewer.open_study(image.StudyInstanceUID)
+    open_panel(viewer, "bright")
+
+    part(viewer, "run").click()
+
+    error = part(viewer, "error").inner_text()
+    assert "The series" in error
+    assert "Choose another series" in error or "single slice" in error
+
+
+def test_a_wrong_checkpoint_is_told_in_the_panel(viewer: Viewer, unlabelled: Ward) -> None:
+    open_series(viewer, series_of(unlabelled, 0))
+    open_panel(viewer, "broken")
+
+    part(viewer, "run").click()
+
+    error = part(viewer, "error").inner_text()
+    assert "weights that cannot be loaded" in error
+    assert "Save the network's state alone" in error
+    viewer.screenshot("ai-error")
+    part(viewer, "model").select_option("bright")
+    run(viewer)
+
+
+def test_what_cannot_be_learned_from_is_told_in_the_panel(viewer: Viewer, unlabelled: Ward) -> None:
+    new_model(unlabelled.models, "lesions", ["lesion"])
+    open_series(viewer, series_of(unlabelled, 0))
+    open_panel(viewer, "lesions")
+    assert part(viewer, "run").is_disabled()
+
+    part(viewer, "train").click()
+
+    assert "has nothing to learn from" in part(viewer, "error").inner_text()
