@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
-from starlette.datastructures import FormData
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from dbx.pixels.ai.segmentation import write_segmentation
 from dbx.pixels.ai.segmented import Segmented
-from dbx.pixels.ai.volume_files import read_volume, write_nrrd
+from dbx.pixels.ai.volume_files import Volume, read_volume, write_nrrd
 from dbx.pixels.table import Principal
-from dbx.pixels.web.assistant import Assistant
 from dbx.pixels.web.dicomweb.media import DICOM
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.monai.answering import answer_file, answer_form
@@ -37,54 +35,46 @@ async def infer(request: Request) -> Response:
     """Answer with an image (NRRD), JSON, both, or a DICOM Segmentation. Nothing is stored."""
     server: Server = request.app.state.server
     async with form_of(request, MOST_BYTES) as form:
-        with _volume(request, form) as volume:
-            asked = _Asked(
-                model=request.path_params["model"],
-                series_uid=request.query_params.get("image", ""),
-                volume=volume,
-                output=request.query_params.get("output") or "all",
-                params=params_of(form),
-            )
-            principal = server.principal(request)
-            return await run_while_waited_for(
-                request, lambda is_cancelled: _run(server.assistant, asked, principal, is_cancelled)
-            )
-
-
-@contextmanager
-def _volume(request: Request, form: FormData) -> Iterator[tuple[BinaryIO, str] | None]:
-    """Open the volume that is sent with a request, or was before, and tell its name; None if it names a series."""
-    if form.get("label"):
-        raise HttpError(400, "a label cannot be sent along: no model takes scribbles")
-    file = uploaded(form, "file")
-    if file:
-        yield file.file, file.filename or ""
-    elif session_id := request.query_params.get("session_id"):
-        with sessions_of(request).open(session_id) as opened:
-            yield opened
-    else:
-        yield None
+        if form.get("label"):
+            raise HttpError(400, "a label cannot be sent along: no model takes scribbles")
+        asked = _Asked(
+            model=request.path_params["model"],
+            series_uid=request.query_params.get("image", ""),
+            session_id=request.query_params.get("session_id", ""),
+            file=uploaded(form, "file"),
+            output=request.query_params.get("output") or "all",
+            params=params_of(form),
+        )
+        principal = server.principal(request)
+        return await run_while_waited_for(request, lambda is_cancelled: _run(server, asked, principal, is_cancelled))
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a request asks for."""
+    """What a request asks for: a model, and a series or a volume, which is sent along or was before."""
 
     model: str
     series_uid: str
-    volume: tuple[BinaryIO, str] | None
+    session_id: str
+    file: UploadFile | None
     output: str
     params: Mapping[str, Any]
 
+    @property
+    def is_of_volume(self) -> bool:
+        """Whether it is about a volume."""
+        return bool(self.file or self.session_id)
 
-def _run(assistant: Assistant, asked: _Asked, principal: Principal, is_cancelled: Callable[[], bool]) -> Response:
+
+def _run(server: Server, asked: _Asked, principal: Principal, is_cancelled: Callable[[], bool]) -> Response:
+    assistant = server.assistant
     params = declared(asked.params, {*_OF_RESULT, *assistant.info(asked.model).prompts})
     wanted = {name: params.pop(name, None) for name in _OF_RESULT}
     dtype = wanted["result_dtype"] or "uint8"
     _check(asked, dtype, wanted["result_extension"] or ".nrrd")
     started = time.monotonic()
-    if asked.volume:
-        volume = read_volume(*asked.volume, most_voxels=MOST_VOXELS)
+    if asked.is_of_volume:
+        volume = _volume(server, asked)
         labelmap, labels = assistant.run_on(asked.model, volume, params=params, is_cancelled=is_cancelled)
         affine = volume.affine
     else:
@@ -100,6 +90,13 @@ def _run(assistant: Assistant, asked: _Asked, principal: Principal, is_cancelled
     return answer_form(told, file, _NAME) if asked.output == "all" else answer_file(file, _NAME)
 
 
+def _volume(server: Server, asked: _Asked) -> Volume:
+    if asked.file:
+        return read_volume(asked.file.file, asked.file.filename or "", MOST_VOXELS)
+    with sessions_of(server).open(asked.session_id) as (file, name):
+        return read_volume(file, name, MOST_VOXELS)
+
+
 def _check(asked: _Asked, dtype: str, extension: str) -> None:
     if asked.output not in _OUTPUTS:
         raise HttpError(400, f"output is one of {', '.join(_OUTPUTS)}")
@@ -107,9 +104,9 @@ def _check(asked: _Asked, dtype: str, extension: str) -> None:
         raise HttpError(400, f"result_dtype is one of {', '.join(_TYPES)}")
     if extension != ".nrrd":
         raise HttpError(400, "result_extension is .nrrd")
-    if asked.volume is None and not asked.series_uid:
+    if not asked.is_of_volume and not asked.series_uid:
         raise HttpError(400, "image, the Series Instance UID, is missing")
-    if asked.volume and asked.output == "dicom_seg":
+    if asked.is_of_volume and asked.output == "dicom_seg":
         raise HttpError(400, "a DICOM Segmentation needs a series: name it as image")
 
 

@@ -148,9 +148,8 @@ class Sessions:
                 self.remove(session)
 
 
-def sessions_of(request: Request) -> Sessions:
-    """Return the sessions of the server that a request is sent to."""
-    server: Server = request.app.state.server
+def sessions_of(server: Server) -> Sessions:
+    """Return the sessions of a server."""
     return Sessions(server.catalog.home.ai / "sessions")
 
 
@@ -160,6 +159,7 @@ async def put_session(request: Request) -> Response:
         expiry = int(request.query_params.get("expiry") or 0) or _EXPIRY
     except ValueError as error:
         raise HttpError(400, "expiry is no number of seconds") from error
+    sessions = sessions_of(request.app.state.server)
     async with form_of(request, MOST_BYTES) as form:
         if len(form.getlist("files")) > 1:
             raise HttpError(400, "a session has one file: a volume")
@@ -167,13 +167,14 @@ async def put_session(request: Request) -> Response:
         if file is None:
             raise HttpError(400, "the file is missing: a volume, named files")
         lasting = min(max(expiry, 1), _LONGEST)
-        session = await run_in_threadpool(sessions_of(request).create, file.file, file.filename or "", lasting)
+        session = await run_in_threadpool(sessions.create, file.file, file.filename or "", lasting)
         return JSONResponse({"session_id": session.id, "session_info": session.to_json()})
 
 
 async def get_session(request: Request) -> Response:
     """Answer with what is known of a session, or with its volume."""
-    session = await run_in_threadpool(sessions_of(request).find, request.path_params["session_id"])
+    sessions = sessions_of(request.app.state.server)
+    session = await run_in_threadpool(sessions.find, request.path_params["session_id"])
     if request.query_params.get("update_ts", "").lower() == "true":
         await run_in_threadpool(session.touch)
     if request.query_params.get("image", "").lower() == "true":
@@ -185,7 +186,7 @@ async def delete_session(request: Request) -> Response:
     """Delete a session, and answer with what it was."""
 
     def delete() -> JSON:
-        sessions = sessions_of(request)
+        sessions = sessions_of(request.app.state.server)
         session = sessions.find(request.path_params["session_id"])
         told = session.to_json()
         sessions.remove(session)
