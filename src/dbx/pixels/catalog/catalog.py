@@ -11,21 +11,22 @@ import pyarrow as pa
 
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.discovery import Discovery
+from dbx.pixels.catalog.engines import engine_for
 from dbx.pixels.catalog.known import Known
-from dbx.pixels.catalog.objects import LISTED_SCHEMA, object_frame
-from dbx.pixels.catalog.saving import save_frame
+from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.catalog.selection import Archives, Selection
 from dbx.pixels.catalog.streaming import Stream, StreamingFrame, run_stream, seconds
 from dbx.pixels.dicom.transformers import FileTypeExtractor, TagExtractor
 from dbx.pixels.engine.frame import Frame
-from dbx.pixels.errors import ArgumentError, EngineError
+from dbx.pixels.engine.transformer import ColumnSelector
+from dbx.pixels.errors import ArgumentError
 from dbx.pixels.storage import Home, volume_path
 from dbx.pixels.storage.paths import canonical, is_remote
 from dbx.pixels.table.names import table_location
 from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.principal import EVERYTHING, Principal
 from dbx.pixels.table.schema import OBJECT_FIELDS
-from dbx.pixels.table.sql import query
+from dbx.pixels.table.sql import query as answer
 from dbx.pixels.table.upkeep import optimize_if_due
 
 DEFAULT_TABLE = "main.pixels_solacc.object_catalog"
@@ -67,8 +68,7 @@ class Catalog:
         home: str | None = None,
         principal: Principal = EVERYTHING,
     ) -> None:
-        if spark is not None:
-            raise EngineError("spark", "this version runs embedded only", "Leave the session out: Catalog().")
+        self.engine = engine_for(spark)
         self.home = Home.from_environment(home)
         self.table = table
         self.volume = volume
@@ -88,7 +88,7 @@ class Catalog:
         maxFilesPerTrigger: int | None = None,
         detectFileType: bool = False,
         zipInPlace: bool = False,
-    ) -> Frame:
+    ) -> Any:
         """List objects: one row each, with what is known of it before its bytes are read.
 
         Parameters
@@ -120,8 +120,8 @@ class Catalog:
 
         Returns
         -------
-        Frame
-            Lazy: the listing happens each time the frame is read.
+        Frame or pyspark.sql.DataFrame
+            Embedded it is lazy: the listing happens each time the frame is read. With a session it happens now.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class Catalog:
             stream = self._stream(
                 selection, streamCheckpointBasePath, triggerProcessingTime, triggerAvailableNow, maxFilesPerTrigger
             )
-            frame: Frame = StreamingFrame(LISTED_SCHEMA, stream)
+            frame: Any = StreamingFrame(LISTED_SCHEMA, stream)
         else:
             for name, value in (
                 ("streamCheckpointBasePath", streamCheckpointBasePath),
@@ -155,11 +155,11 @@ class Catalog:
             ):
                 if value is not None:
                     raise ArgumentError(name, "has no use without streaming=True", "Add it, or leave this one out.")
-            frame = object_frame(lambda: Discovery(selection, self.home, Known.nothing()).batches())
+            frame = self.engine.objects(lambda: Discovery(selection, self.home, Known.nothing()).batches())
         frame = TagExtractor().transform(frame)
         if detectFileType:
             frame = FileTypeExtractor().transform(frame)
-        return frame.select(*(field.name for field in OBJECT_FIELDS), "error")
+        return ColumnSelector(*(field.name for field in OBJECT_FIELDS), "error").transform(frame)
 
     def selection(
         self,
@@ -177,7 +177,7 @@ class Catalog:
                 raise ArgumentError(extract_to, "is no place to extract to", "Use a local folder or a volume.")
         return Selection.of(path, pattern=pattern, recurse=recurse, archives=archives, extract_to=extract_to)
 
-    def save(self, df: Frame, table: str | None = None, mode: str = "append") -> Tally:
+    def save(self, df: Any, table: str | None = None, mode: str = "append") -> Tally:
         """Save rows: one live row for each path.
 
         Rows that the table has already are not written again, unless they fill columns that were null; rows of changed
@@ -185,8 +185,8 @@ class Catalog:
 
         Parameters
         ----------
-        df : Frame
-            What `catalog` returned, transformed or not.
+        df : Frame or pyspark.sql.DataFrame
+            What `catalog` returned, transformed or not. A DataFrame is saved in one commit.
         table : str, optional
             Another table than the catalog's.
         mode : str
@@ -204,12 +204,6 @@ class Catalog:
         TableError
             If the table cannot be written.
         """
-        if not isinstance(df, Frame):
-            raise ArgumentError(
-                "df",
-                f"{type(df).__module__.partition('.')[0]}.{type(df).__name__} is no frame",
-                "Make one of it: dbx.pixels.engine.frame.Frame.from_arrow(df).",
-            )
         if mode not in ("append", "overwrite"):
             raise ArgumentError("mode", f"{mode!r} is no mode", "Use 'append' or 'overwrite'.")
         target = ObjectTable.create_if_missing(self.location(table))
@@ -220,21 +214,16 @@ class Catalog:
         tally = Tally()
         # What is overwritten goes last: at no moment is a row missing that is in both.
         before = Known.under((), target.location) if mode == "overwrite" else Known.nothing()
-
-        def on_chunk(chunk: pa.Table) -> None:
-            tally.add(chunk)
-            before.compare(chunk)
-
-        save_frame(df, target, on_chunk)
+        self.engine.save(df, target, tally, before)
         gone = before.unmet()
         if gone.num_rows:
             target.remove(gone)
         optimize_if_due(target)
         return tally
 
-    def load(self, table: str | None = None) -> Frame:
-        """Return the rows of a table as a frame, lazily."""
-        return self._query("SELECT * FROM object_catalog", table)
+    def load(self, table: str | None = None) -> Any:
+        """Return the rows of a table as a lazy frame, or as a DataFrame of the table as it is now."""
+        return self.engine.load(self.location(table), self.principal)
 
     def sql(self, query: str) -> Frame:
         """Answer an SQL query over the table.
@@ -254,19 +243,16 @@ class Catalog:
         QueryError
             If the query is not understood, or would do anything else than read.
         """
-        return self._query(query, None)
+        location = self.location()
+
+        def read() -> pa.RecordBatchReader:
+            return answer(ObjectTable.find(location), query, principal=self.principal)
+
+        return Frame(read().schema, read)
 
     def location(self, table: str | None = None) -> str:
         """Return where a table lies, this catalog's or another one: a folder or a URL."""
         return table_location(table or self.table, self.home.tables)
-
-    def _query(self, text: str, table: str | None) -> Frame:
-        location = self.location(table)
-
-        def read() -> pa.RecordBatchReader:
-            return query(ObjectTable.find(location), text, principal=self.principal)
-
-        return Frame(read().schema, read)
 
     def _stream(
         self,

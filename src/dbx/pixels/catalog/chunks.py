@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -66,6 +66,11 @@ class Tally:
         self.failed += _count(failed)
         self.other += _count(pc.and_not(is_other, failed))
         self.issues += _count(failed) + (pc.sum(pc.list_value_length(_column(chunk, "issues"))).as_py() or 0)
+
+    def add_tally(self, other: Tally) -> None:
+        """Count what another one has counted."""
+        for name, count in asdict(other).items():
+            setattr(self, name, getattr(self, name) + count)
 
 
 def _column(chunk: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:

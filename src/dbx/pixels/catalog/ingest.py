@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-
-import pyarrow as pa
+from typing import Any
 
 from dbx.pixels.catalog.catalog import Catalog
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.discovery import Counts, Discovery
 from dbx.pixels.catalog.filling import lacking
 from dbx.pixels.catalog.known import Known
-from dbx.pixels.catalog.objects import object_frame
-from dbx.pixels.catalog.saving import save_frame
+from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.catalog.selection import Selection
 from dbx.pixels.dicom.transformers import DicomMetaExtractor, DicomThumbnailExtractor, TagExtractor
-from dbx.pixels.engine.frame import Frame
 from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.upkeep import optimize_if_due
 
@@ -108,16 +105,26 @@ def ingest(
     started = time.perf_counter() if started is None else started
     discovery = Discovery(selection, catalog.home, Known.under(selection.roots, catalog.location()))
     table = ObjectTable.create_if_missing(catalog.location())
+    catalog.engine.check(table)
 
-    def read(objects: Frame) -> Frame:
+    def read(objects: Any) -> Any:
         frame = DicomMetaExtractor(catalog, deep=deep).transform(objects)
         return DicomThumbnailExtractor().transform(frame) if thumbnails else frame
 
     tally = Tally()
-    unknown = read(TagExtractor().transform(object_frame(discovery.batches)))
-    save_frame(_observed(unknown, discovery.counts, on_progress), table, tally.add)
+    progress = _Progress(discovery.counts, on_progress)
+    catalog.engine.work(
+        discovery.batches,
+        LISTED_SCHEMA,
+        lambda objects: read(TagExtractor().transform(objects)),
+        table,
+        tally,
+        progress.done,
+    )
+    progress.done(0)
     if discovery.counts.unchanged and (thumbnails or deep):
-        save_frame(read(lacking(table, selection, thumbnails=thumbnails, deep=deep)), table, tally.add)
+        known = lacking(table, selection, thumbnails=thumbnails, deep=deep)
+        catalog.engine.work(known.batches, known.schema, read, table, tally, lambda _: None)
     vanished, kept = discovery.gone()
     removed = table.remove(vanished).removed if vanished.num_rows else 0
     ended = time.perf_counter()
@@ -132,15 +139,15 @@ def ingest(
     )
 
 
-def _observed(frame: Frame, counts: Counts, on_progress: Callable[[int], None]) -> Frame:
-    """Tell of each batch, and of what was left out between batches because it is known, when it is done."""
+class _Progress:
+    """Tells of the objects that are done, and of what was left out meanwhile because it is known."""
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        unchanged = 0
-        for batch in frame.batches():
-            on_progress(batch.num_rows + counts.unchanged - unchanged)
-            unchanged = counts.unchanged
-            yield batch
-        on_progress(counts.unchanged - unchanged)
+    def __init__(self, counts: Counts, on_progress: Callable[[int], None]) -> None:
+        self._counts = counts
+        self._on_progress = on_progress
+        self._unchanged = 0
 
-    return Frame(frame.schema, batches)
+    def done(self, objects: int) -> None:
+        unchanged = self._counts.unchanged
+        self._on_progress(objects + unchanged - self._unchanged)
+        self._unchanged = unchanged

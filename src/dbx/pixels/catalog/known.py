@@ -50,6 +50,18 @@ class Known:
         table = ObjectTable.find(location)
         return cls(table.known(*roots).read_all()) if table else cls.nothing()
 
+    @property
+    def knows_any(self) -> bool:
+        """Whether anything is known."""
+        return self._connection is not None
+
+    def meet(self, paths: Sequence[str]) -> None:
+        """Remember objects as met."""
+        if self._connection is not None and paths:
+            self._connection.register("met", pa.table({"path": pa.array(paths, pa.string())}))
+            rows = self._connection.execute("SELECT row FROM known SEMI JOIN met USING (path)").fetchnumpy()["row"]
+            self._met[rows] = True
+
     def compare(self, listed: pa.RecordBatch | pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Tell which of the listed objects are new, changed, or known but unread so far; remember them as met.
 

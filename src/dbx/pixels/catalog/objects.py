@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbx.pixels.engine.frame import Frame
+from dbx.pixels.engine.frame import BATCH_ROWS, Frame
 from dbx.pixels.storage.home import Home
 from dbx.pixels.storage.listing import Problem
 from dbx.pixels.storage.paths import extension, relative_path
@@ -18,9 +18,6 @@ from dbx.pixels.table.schema import OBJECT_FIELDS
 LISTED_SCHEMA = pa.schema(
     [*(field for field in OBJECT_FIELDS if field.name != "path_tags"), pa.field("error", pa.string())]
 )
-
-#: Objects that are read by one call of the native core: enough to be fast, few enough to keep memory flat.
-BATCH_ROWS = 256
 
 
 def object_frame(make_batches: Callable[[], Iterable[pa.RecordBatch]], schema: pa.Schema = LISTED_SCHEMA) -> Frame:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from dbx.pixels.errors import EngineError
 from dbx.pixels.storage import Home
 
 _LIBRARIES = ("deltalake", "duckdb", "pyarrow", "pydicom", "numpy", "obstore", "pillow", "imagecodecs")
@@ -29,13 +30,13 @@ def doctor(ctx: click.Context, home: str | None) -> None:
         *((name, lambda name=name: version(name), True) for name in _LIBRARIES),
         ("home", lambda: _home(Home.from_environment(home)), True),
         ("video frames", lambda: _optional("av", "PyAV", "pip install 'dbx-pixels[video]'"), False),
-        ("engine", lambda: "embedded: this version does not run on Spark", True),
+        ("Spark", _spark, False),
     ]
     healthy = True
     for name, check, needed in checks:
         try:
             mark, text = "ok", check()
-        except (ImportError, PackageNotFoundError, OSError) as error:
+        except (ImportError, PackageNotFoundError, OSError, EngineError) as error:
             mark, text = ("MISSING" if needed else "-"), str(error)
             healthy &= not needed
         click.echo(f"{mark:<8}{name:<14}{text}")
@@ -58,6 +59,14 @@ def _home(home: Home) -> str:
         raise OSError(f"{home.root} cannot be written: {error.strerror}") from error
     free = os.statvfs(folder)
     return f"{home.root}, {free.f_bavail * free.f_frsize / 1e9:,.0f} GB free"
+
+
+def _spark() -> str:
+    """Find out whether `--engine spark` would work here."""
+    text = _optional("pyspark", "PySpark", "pip install 'dbx-pixels[spark]'")
+    from dbx.pixels.engine.spark.java import java_home
+
+    return f"{text}, Java in {java_home()}"
 
 
 def _optional(module: str, name: str, remedy: str) -> str:

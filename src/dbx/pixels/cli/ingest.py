@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -39,6 +41,11 @@ from dbx.pixels.errors import ArgumentError, PixelsError
 @click.option(
     "--watch", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="look again after so many seconds"
 )
+@click.option(
+    "--engine", type=click.Choice(["embedded", "spark"]), default="embedded", show_default=True, help="who works"
+)
+@click.option("--master", metavar="URL", help="with --engine spark: the cluster  [default: Spark's own settings]")
+@click.option("--remote", metavar="sc://...", help="with --engine spark: a server of Spark Connect instead")
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def ingest(
     catalog: Catalog,
@@ -50,6 +57,9 @@ def ingest(
     thumbnails: bool,
     deep: bool,
     watch: float | None,
+    engine: str,
+    master: str | None,
+    remote: str | None,
     as_json: bool,
 ) -> None:
     """Bring the table up to date with what lies under PATH...: folders, buckets, volumes or files.
@@ -59,24 +69,41 @@ def ingest(
     started = time.perf_counter()
     if extract_to is not None and archives != Archives.EXTRACT:
         raise ArgumentError("--extract-to", "has no use without --zip extract", "Add it, or leave both out.")
+    if engine != "spark" and (master or remote):
+        raise ArgumentError("--master" if master else "--remote", "has no use without --engine spark", "Add it.")
+    if master and remote:
+        raise ArgumentError("--master", "excludes --remote", "Choose one.")
     selection = catalog.selection(
         paths, pattern=pattern, recurse=not no_recurse, archives=Archives(archives), extract_to=extract_to
     )
 
-    def run(started: float) -> None:
+    def run(catalog: Catalog, started: float) -> None:
         with ingest_progress(catalog, selection, shown=not as_json and sys.stderr.isatty()) as on_progress:
             summary = ingest_selection(
                 catalog, selection, thumbnails=thumbnails, deep=deep, on_progress=on_progress, started=started
             )
         _report(catalog, summary, as_json)
 
-    run(started)
-    while watch is not None:
-        time.sleep(watch)
-        try:
-            run(time.perf_counter())
-        except PixelsError as error:  # a disk or a network that is away may come back
-            click.echo(f"pixels: {error}", err=True)
+    with _engaged(catalog, engine, master, remote) as catalog:
+        run(catalog, started)
+        while watch is not None:
+            time.sleep(watch)
+            try:
+                run(catalog, time.perf_counter())
+            except PixelsError as error:  # a disk or a network that is away may come back
+                click.echo(f"pixels: {error}", err=True)
+
+
+@contextmanager
+def _engaged(catalog: Catalog, engine: str, master: str | None, remote: str | None) -> Iterator[Catalog]:
+    """Give the catalog the engine that is asked for, for as long as it is needed."""
+    if engine == "embedded":
+        yield catalog
+        return
+    from dbx.pixels.engine.spark.session import spark_session
+
+    with spark_session(master=master, remote=remote) as session:
+        yield Catalog(session, catalog.table, home=str(catalog.home.root))
 
 
 def _report(catalog: Catalog, summary: Summary, as_json: bool) -> None:

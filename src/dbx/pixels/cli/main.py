@@ -68,10 +68,10 @@ def pixels() -> None:
 
 
 class _WithoutPandas(MetaPathFinder):
-    """Hides pandas: pyarrow imports it, if it can, with the first array, and no verb uses it but by MLflow."""
+    """Hides pandas: pyarrow imports it, if it can, with the first array, and only MLflow and Spark use it."""
 
     def find_spec(self, fullname: str, *_: Any) -> None:
-        if fullname == "pandas" and sys.modules.get("mlflow") is None:
+        if fullname == "pandas" and not {"mlflow", "pyspark"} & sys.modules.keys():
             raise ModuleNotFoundError(fullname)
 
 

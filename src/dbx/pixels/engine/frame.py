@@ -16,6 +16,9 @@ from dbx.pixels.engine.showing import WIDTH_WITHOUT_TERMINAL, show_rows
 BatchFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
 Operation = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
+#: Objects that are read by one call of the native core: enough to be fast, few enough to keep memory flat.
+BATCH_ROWS = 256
+
 #: Rows that `show` and the notebook rendering look at, and characters they show of a value.
 SHOWN_ROWS = 20
 SHOWN_CHARACTERS = 40

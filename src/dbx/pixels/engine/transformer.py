@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -41,12 +42,12 @@ class BatchTransformer(ABC):
 
         Parameters
         ----------
-        df : Frame
+        df : Frame or pyspark.sql.DataFrame
             What `Catalog.catalog`, `Catalog.load` or another transformer returned.
 
         Returns
         -------
-        Frame
+        Frame or pyspark.sql.DataFrame
             Of the same kind as `df`.
 
         Raises
@@ -54,6 +55,11 @@ class BatchTransformer(ABC):
         EngineError
             If batches cannot be mapped over `df`.
         """
+        if is_spark(df):
+            # Imported here because whoever has no DataFrame of Spark needs no Spark.
+            from dbx.pixels.engine.spark.frame import SparkFrame
+
+            df = SparkFrame.of(df)
         if not isinstance(df, BatchFrame):
             raise EngineError(
                 type(self).__name__,
@@ -61,6 +67,29 @@ class BatchTransformer(ABC):
                 "Pass what Catalog.catalog() or Catalog.load() returns, or Frame.from_arrow(data)",
             )
         return df.map_batches(self.transform_batch, self.output_schema(df.schema))
+
+    def copy(self, extra: Any = None) -> BatchTransformer:
+        """Return a copy, as pipelines of Spark ML ask for; `extra` values of parameters are theirs alone."""
+        del extra
+        return copy.copy(self)
+
+
+def is_spark(df: Any) -> bool:
+    """Tell whether something is a DataFrame or a session of Spark, without importing Spark."""
+    return any(base.__module__.startswith("pyspark.sql") for base in type(df).__mro__)
+
+
+class ColumnSelector(BatchTransformer):
+    """Keep the named columns, in the order given."""
+
+    def __init__(self, *columns: str) -> None:
+        self.columns = columns
+
+    def output_schema(self, input_schema: pa.Schema) -> pa.Schema:
+        return pa.schema([input_schema.field(name) for name in self.columns])
+
+    def transform_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return batch.select(list(self.columns))
 
 
 class BatchRow(Mapping[str, Any]):

@@ -51,7 +51,7 @@ class Draft:
         self._files = log.folder.files
         try:
             with ThreadPoolExecutor(cores(), thread_name_prefix="pixels-write") as pool:
-                jobs = [pool.submit(write_sorted, self._files, rows) for rows in _slices(changes.rows)]
+                jobs = [pool.submit(write_sorted, self._files, rows) for rows in file_slices(changes.rows)]
                 for file in self.removed:
                     paths = changes.dropped[file.uri]
                     if file.rows is None or len(paths) < file.rows:
@@ -69,7 +69,8 @@ class Draft:
         delete_files(self._files, [add.path for add in self.adds])
 
 
-def _slices(rows: pa.Table) -> Iterator[pa.Table]:
+def file_slices(rows: pa.Table) -> Iterator[pa.Table]:
+    """Cut rows into as many as one file holds."""
     size = min(FILE_ROWS, rows_within(FILE_BYTES, rows))
     for start in range(0, rows.num_rows, size):
         yield rows.slice(start, size)

@@ -72,6 +72,8 @@ class DeltaLog:
     ----------
     folder : TableFolder
         Of an existing table.
+    version : int, optional
+        Which version to look at; the newest by default.
 
     Raises
     ------
@@ -86,10 +88,10 @@ class DeltaLog:
         The table's columns, and those that it lacks of the ones that Pixels writes: they read as null.
     """
 
-    def __init__(self, folder: TableFolder) -> None:
+    def __init__(self, folder: TableFolder, version: int | None = None) -> None:
         self.folder = folder
         self._files: tuple[int, dict[str, DataFile]] | None = None
-        self._open()
+        self._open(version)
 
     @classmethod
     def create(cls, folder: TableFolder) -> DeltaLog:
@@ -120,10 +122,10 @@ class DeltaLog:
                 raise folder.write_error(error, "cannot be made") from error
         return cls(folder)
 
-    def _open(self) -> None:
+    def _open(self, version: int | None = None) -> None:
         location = self.folder.location
         try:
-            self._delta = DeltaTable(location, storage_options=self.folder.storage_options)
+            self._delta = DeltaTable(location, version=version, storage_options=self.folder.storage_options)
         except DeltaTableNotFoundError as error:
             raise TableNotFoundError(
                 location, "there is no table", "Ingest something first: pixels ingest PATH."

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dbx.pixels.errors import ArgumentError, CommitConflictError, TableError, TableNotFoundError
 from dbx.pixels.table.changes import (
@@ -23,7 +22,7 @@ from dbx.pixels.table.draft import Draft
 from dbx.pixels.table.duck import reading, scan
 from dbx.pixels.table.folder import TableFolder
 from dbx.pixels.table.log import DeltaLog
-from dbx.pixels.table.parquet import conform
+from dbx.pixels.table.parquet import conform, last_of_each_path
 from dbx.pixels.table.prefixes import may_hold, under
 from dbx.pixels.table.schema import KNOWN_SCHEMA, MODIFICATION_TIME
 from dbx.pixels.table.seen import SeenPaths
@@ -196,6 +195,21 @@ class ObjectTable:
             chunk = self._conformed(rows)
             return self._apply(lambda: changes_of_saving(chunk, self._log, self._seen), transaction)
 
+    def add_columns(self, schema: pa.Schema) -> int:
+        """Add the columns that the table lacks, and return the version that has them.
+
+        Raises
+        ------
+        ArgumentError
+            If a column is of a type that Delta does not have.
+        TableError
+            If the table cannot be altered.
+        """
+        with self._lock:
+            self._log.refresh()
+            self._log.add_columns(schema)
+            return self._log.version
+
     def remove(self, objects: pa.Table) -> Committed:
         """Remove the rows of objects that are gone, unless another writer has saved them anew meanwhile.
 
@@ -232,7 +246,7 @@ class ObjectTable:
             raise TableError(
                 self.location, f"cannot hold these rows: {error}", "Give the column the table's type, or another name."
             ) from error
-        return _last_of_each_path(chunk)
+        return last_of_each_path(chunk)
 
     def _apply(self, decide: Callable[[], Changes], transaction: StreamTransaction | None = None) -> Committed:
         """Commit what `decide` finds; on a conflict look again, and decide again (contract 2)."""
@@ -270,11 +284,3 @@ class ObjectTable:
         if committed and all(file.uri in self._seen for file in draft.removed):
             self._seen.add((self._log.folder.uri(add.path) for add in draft.adds), draft.changes.rows["path"])
         return committed
-
-
-def _last_of_each_path(rows: pa.Table) -> pa.Table:
-    if pc.count_distinct(rows["path"]).as_py() == rows.num_rows:
-        return rows
-    places = pa.table({"path": rows["path"], "place": pa.array(range(rows.num_rows), pa.int64())})
-    last = places.group_by("path").aggregate([("place", "max")])["place_max"]
-    return rows.take(last.sort())

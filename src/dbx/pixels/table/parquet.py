@@ -219,6 +219,15 @@ def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def last_of_each_path(rows: pa.Table) -> pa.Table:
+    """Keep of several rows with one path the last."""
+    if pc.count_distinct(rows["path"]).as_py() == rows.num_rows:
+        return rows
+    places = pa.table({"path": rows["path"], "place": pa.array(range(rows.num_rows), pa.int64())})
+    last = places.group_by("path").aggregate([("place", "max")])["place_max"]
+    return rows.take(last.sort())
+
+
 def delete_files(files: pafs.FileSystem, paths: Iterable[str]) -> None:
     """Delete files that no commit names; those that cannot be deleted are left for `vacuum`."""
     for path in paths:

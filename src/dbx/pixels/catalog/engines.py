@@ -1,0 +1,121 @@
+"""Who spreads the work of a catalog: this machine, or a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from dbx.pixels.catalog.chunks import Tally
+from dbx.pixels.catalog.known import Known
+from dbx.pixels.catalog.objects import object_frame
+from dbx.pixels.catalog.saving import save_frame
+from dbx.pixels.engine.frame import Frame
+from dbx.pixels.engine.transformer import is_spark
+from dbx.pixels.errors import ArgumentError, EngineError
+from dbx.pixels.table.objects import ObjectTable
+from dbx.pixels.table.principal import Principal
+from dbx.pixels.table.sql import query
+
+Batches = Callable[[], Iterable[pa.RecordBatch]]
+
+
+class Engine(Protocol):
+    """Makes frames of its own kind, and saves what was made of them."""
+
+    def check(self, table: ObjectTable) -> None:
+        """Find out at the start whether rows can be saved to a table."""
+
+    def objects(self, make_batches: Batches) -> Any:
+        """Make a frame of listed objects, in batches of `LISTED_SCHEMA`."""
+
+    def save(self, df: Any, table: ObjectTable, tally: Tally, met: Known) -> None:
+        """Save a frame's rows; add them to `tally`, and compare them with what is known."""
+
+    def load(self, location: str, principal: Principal) -> Any:
+        """Make a frame of a table's rows."""
+
+    def work(
+        self,
+        make_batches: Batches,
+        schema: pa.Schema,
+        transform: Callable[[Any], Any],
+        table: ObjectTable,
+        tally: Tally,
+        on_done: Callable[[int], None],
+    ) -> None:
+        """Save what `transform` makes of objects while they are listed; tell how many are done."""
+
+
+class EmbeddedEngine:
+    """This machine."""
+
+    def check(self, table: ObjectTable) -> None:
+        """Nothing is far away."""
+
+    def objects(self, make_batches: Batches) -> Frame:
+        """Make a lazy frame, for which objects are listed each time it is read."""
+        return object_frame(make_batches)
+
+    def save(self, df: Any, table: ObjectTable, tally: Tally, met: Known) -> None:
+        """Compute a frame and save it, chunk by chunk."""
+        if not isinstance(df, Frame):
+            remedy = "Make one of it: dbx.pixels.engine.frame.Frame.from_arrow(df)."
+            if is_spark(df):
+                remedy = "Give the catalog its session: Catalog(spark)."
+            name = f"{type(df).__module__.partition('.')[0]}.{type(df).__name__}"
+            raise ArgumentError("df", f"{name} is no frame", remedy)
+
+        def on_chunk(chunk: pa.Table) -> None:
+            tally.add(chunk)
+            met.compare(chunk)
+
+        save_frame(df, table, on_chunk)
+
+    def load(self, location: str, principal: Principal) -> Frame:
+        """Make a lazy frame of the table as it is when it is read."""
+
+        def read() -> pa.RecordBatchReader:
+            return query(ObjectTable.find(location), "SELECT * FROM object_catalog", principal=principal)
+
+        return Frame(read().schema, read)
+
+    def work(
+        self,
+        make_batches: Batches,
+        schema: pa.Schema,
+        transform: Callable[[Any], Any],
+        table: ObjectTable,
+        tally: Tally,
+        on_done: Callable[[int], None],
+    ) -> None:
+        """Compute and save, chunk by chunk, while objects are listed."""
+        frame = transform(object_frame(make_batches, schema))
+
+        def observed() -> Iterator[pa.RecordBatch]:
+            for batch in frame.batches():
+                on_done(batch.num_rows)
+                yield batch
+
+        save_frame(Frame(frame.schema, observed), table, tally.add)
+
+
+def engine_for(spark: Any) -> Engine:
+    """Return the engine for a session of Spark, or for None.
+
+    Raises
+    ------
+    EngineError
+        If it is neither.
+    """
+    if spark is None:
+        return EmbeddedEngine()
+    if not is_spark(spark):
+        raise EngineError(
+            "spark", f"a {type(spark).__name__} is no SparkSession", "Give a session, or leave it out: Catalog()."
+        )
+    # Imported here because whoever has no session needs no Spark.
+    from dbx.pixels.catalog.on_spark import SparkEngine
+
+    return SparkEngine(spark)

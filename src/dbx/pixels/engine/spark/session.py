@@ -1,0 +1,101 @@
+"""Starting a session of Spark, for whoever comes without one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from dbx.pixels.errors import EngineError
+
+#: Where Spark Connect's servers listen, if their address does not say.
+_CONNECT_PORT = 15002
+_CONNECT_SECONDS = 20
+
+_SETTINGS = {
+    "spark.app.name": "pixels",
+    "spark.log.level": "ERROR",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+
+@contextmanager
+def spark_session(*, master: str | None = None, remote: str | None = None) -> Iterator[Any]:
+    """Start a session, and stop it afterwards.
+
+    Parameters
+    ----------
+    master : str, optional
+        Of a cluster, such as ``spark://host:7077`` or ``local[2]``; Spark's own settings decide without.
+    remote : str, optional
+        The address of a server of Spark Connect instead, ``sc://host:15002``.
+
+    Yields
+    ------
+    pyspark.sql.SparkSession
+        The session.
+
+    Raises
+    ------
+    EngineError
+        If PySpark or Java is missing, or the cluster cannot be reached.
+    """
+    session = _start(master, remote)
+    try:
+        yield session
+    finally:
+        session.stop()
+
+
+def _start(master: str | None, remote: str | None) -> Any:
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise EngineError("Spark", f"is not installed: {error}", "pip install 'dbx-pixels[spark]'") from error
+    builder = SparkSession.builder
+    if remote:
+        _reach(remote)
+        builder = builder.remote(remote)
+    else:
+        _use_this_machine(master)
+        builder = builder.master(master) if master else builder
+        for name, value in _SETTINGS.items():
+            builder = builder.config(name, value)
+    try:
+        return builder.getOrCreate()
+    except Exception as error:  # before Spark runs, what goes wrong has no class in common
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        reason = next((line for line in lines if "Exception: " in line), lines[0] if lines else type(error).__name__)
+        raise EngineError(
+            remote or master or "Spark",
+            f"no session could be started: {reason.rpartition('Exception: ')[2].strip().rstrip('.')}",
+            "Check the address, and Spark's log.",
+        ) from error
+
+
+def _use_this_machine(master: str | None) -> None:
+    """Let Spark have our Java; and our Python, where its tasks run here, too."""
+    from dbx.pixels.engine.spark.java import java_home
+
+    os.environ["JAVA_HOME"] = java_home()
+    if master is None or master.startswith("local"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+
+
+def _reach(remote: str) -> None:
+    """Find out whether somebody listens: Spark would try for minutes."""
+    try:
+        address = urlsplit(remote)
+        if address.scheme != "sc":
+            raise ValueError("its address begins with sc://")
+        with socket.create_connection((address.hostname or "", address.port or _CONNECT_PORT), _CONNECT_SECONDS):
+            pass
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            remote, f"there is no server of Spark Connect: {error}", "Check the address, and that the server runs."
+        ) from error

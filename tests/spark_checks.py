@@ -1,0 +1,154 @@
+"""What holds for every session of Spark, classic or remote: modules of tests take it over with their own session."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyspark.ml import Pipeline
+from pyspark.sql import DataFrame, SparkSession
+
+from dbx.pixels import Catalog
+from dbx.pixels.catalog.ingest import Summary, ingest
+from dbx.pixels.catalog.selection import Archives
+from dbx.pixels.dicom import DicomMetaExtractor, DicomThumbnailExtractor
+
+from conftest import TEST_FILES
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """pydicom's files, broken ones among them, what is no DICOM, and zip archives, of which one is damaged."""
+    folder = tmp_path_factory.mktemp("mixed")
+    shutil.copytree(TEST_FILES, folder / "pydicom")
+    (folder / "empty.dcm").touch()
+    (folder / "cut.dcm").write_bytes((TEST_FILES / "CT_small.dcm").read_bytes()[:1000])
+    (folder / "notes with [brackets] % and ümlaut.txt").write_text("no DICOM\n")
+    with zipfile.ZipFile(folder / "series.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("CT_small.dcm", "MR_small.dcm", "JPEG2000.dcm"):
+            archive.write(TEST_FILES / name, f"study::1/{name}")
+    (folder / "damaged.zip").write_bytes((folder / "series.zip").read_bytes()[:-100])
+    return folder
+
+
+def run_lines(catalog: Catalog, path: Path) -> None:
+    """The seven lines."""
+    catalog_df = catalog.catalog(path, zipInPlace=True)
+    meta_df = DicomMetaExtractor(catalog, deep=True).transform(catalog_df)
+    thumbnail_df = DicomThumbnailExtractor().transform(meta_df)
+    catalog.save(thumbnail_df)
+
+
+def ingested(catalog: Catalog, path: Path, **options: bool) -> Summary:
+    """Ingest a folder, archives in place."""
+    selection = catalog.selection(path, pattern=None, recurse=True, archives=Archives.IN_PLACE, extract_to=None)
+    return ingest(catalog, selection, **options)
+
+
+def rows(catalog: Catalog) -> pa.Table:
+    """The table as the embedded engine reads it, in the order of paths."""
+    return Catalog(home=str(catalog.home.root)).load().to_arrow().sort_by("path")
+
+
+def assert_same_table(one: pa.Table, other: pa.Table) -> None:
+    """All columns of all rows are equal."""
+    assert one.schema == other.schema
+    differing = [name for name in one.column_names if not one[name].equals(other[name])]
+    assert (one.num_rows, differing) == (other.num_rows, [])
+
+
+class SparkChecks:
+    """Needs the fixture `spark`, a session of the module's."""
+
+    def test_lines_give_the_rows_that_they_give_embedded(
+        self, spark: SparkSession, mixed: Path, tmp_path: Path
+    ) -> None:
+        embedded, on_spark = Catalog(home=str(tmp_path / "one")), Catalog(spark, home=str(tmp_path / "two"))
+        for catalog in (embedded, on_spark):
+            run_lines(catalog, mixed)
+        assert_same_table(rows(on_spark), rows(embedded))
+
+    def test_ingest_gives_the_rows_that_it_gives_embedded(
+        self, spark: SparkSession, mixed: Path, tmp_path: Path
+    ) -> None:
+        embedded, on_spark = Catalog(home=str(tmp_path / "one")), Catalog(spark, home=str(tmp_path / "two"))
+        expected, summary = (ingested(catalog, mixed, thumbnails=True) for catalog in (embedded, on_spark))
+        assert_same_table(rows(on_spark), rows(embedded))
+        for name in ("listed", "new", "indexed", "other", "failed", "issues"):
+            assert getattr(summary, name) == getattr(expected, name), name
+
+    def test_frames_are_data_frames_with_the_columns_of_embedded_ones(
+        self, spark: SparkSession, folder: Path, tmp_path: Path
+    ) -> None:
+        embedded, on_spark = Catalog(home=str(tmp_path / "one")), Catalog(spark, home=str(tmp_path / "two"))
+        for catalog in (embedded, on_spark):
+            run_lines(catalog, folder)
+        for step in (
+            lambda catalog: catalog.catalog(folder),
+            lambda catalog: DicomMetaExtractor(catalog).transform(catalog.catalog(folder)),
+            lambda catalog: catalog.load(),
+        ):
+            df = step(on_spark)
+            assert isinstance(df, DataFrame)
+            assert df.columns == step(embedded).columns
+        loaded = on_spark.load().where("Modality = 'CT'").select("PatientID", "Rows").collect()
+        assert [tuple(row) for row in loaded] == [("1CT1", 128)]
+
+    def test_transformers_are_stages_of_pipelines(self, spark: SparkSession, folder: Path, home: Path) -> None:
+        catalog = Catalog(spark, home=str(home))
+        pipeline = Pipeline(stages=[DicomMetaExtractor(catalog), DicomThumbnailExtractor()])
+        df = catalog.catalog(folder)
+        pictures = pipeline.fit(df).transform(df).where("thumbnail IS NOT NULL").select("Modality").collect()
+        assert sorted(row.Modality for row in pictures) == ["CT", "MR"]
+
+    def test_data_frames_that_spark_changed_in_between_are_taken(
+        self, spark: SparkSession, folder: Path, home: Path
+    ) -> None:
+        catalog = Catalog(spark, home=str(home))
+        meta_df = DicomMetaExtractor(catalog).transform(catalog.catalog(folder).where("extension = 'dcm'"))
+        thumbnail_df = DicomThumbnailExtractor().transform(meta_df.where("Modality = 'MR'"))
+        tally = catalog.save(thumbnail_df.selectExpr("*", "upper(Modality) AS shout"))
+        assert tally.indexed == 1
+        assert catalog.load().select("Modality", "shout").collect() == [("MR", "MR")]
+
+    def test_each_engine_goes_on_where_the_other_ended(self, spark: SparkSession, folder: Path, home: Path) -> None:
+        embedded, on_spark = Catalog(home=str(home)), Catalog(spark, home=str(home))
+        assert ingested(embedded, folder).new == 3
+        shutil.copy(TEST_FILES / "rtdose.dcm", folder)
+        assert (ingested(on_spark, folder).new, ingested(embedded, folder).new) == (1, 0)
+        changed = folder / "CT_small.dcm"
+        changed.write_bytes((TEST_FILES / "MR_small.dcm").read_bytes())
+        os.utime(changed, (1, 1))
+        (folder / "notes.txt").unlink()
+        summary = ingested(on_spark, folder)
+        assert (summary.changed, summary.removed, summary.unchanged) == (1, 1, 2)
+        paths = rows(embedded)["path"].to_pylist()
+        assert len(paths) == len(set(paths)) == 3
+
+    def test_thumbnails_are_filled_in_later(self, spark: SparkSession, folder: Path, home: Path) -> None:
+        embedded, on_spark = Catalog(home=str(home)), Catalog(spark, home=str(home))
+        ingested(embedded, folder)
+        summary = ingested(on_spark, folder, thumbnails=True)
+        assert (summary.new, summary.indexed) == (0, 2)
+        table = rows(embedded)
+        assert table.num_rows == 3
+        assert table["thumbnail"].null_count == 1
+
+    def test_paths_that_come_twice_are_saved_once(self, spark: SparkSession, folder: Path, home: Path) -> None:
+        catalog = Catalog(spark, home=str(home))
+        df = catalog.catalog(folder)
+        catalog.save(df.union(df).repartition(2))
+        catalog.save(df.union(df).repartition(2))
+        assert rows(catalog).num_rows == 3
+
+    def test_overwriting_leaves_what_was_given(self, spark: SparkSession, folder: Path, home: Path) -> None:
+        catalog = Catalog(spark, home=str(home))
+        run_lines(catalog, folder)
+        catalog.save(catalog.catalog(folder, pattern="*.dcm"), mode="overwrite")
+        table = rows(catalog)
+        assert table["extension"].to_pylist() == ["dcm", "dcm"]
+        assert table["meta"].null_count == 0

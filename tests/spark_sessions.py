@@ -1,0 +1,120 @@
+"""Sessions of Spark for tests: of the classic kind, with real executors, and of Spark Connect."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pyspark
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+from dbx.pixels.engine.spark.java import java_home
+
+#: Not UTC, so that times which are taken for local ones are found out.
+_ZONE = "America/New_York"
+_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
+
+#: Java that starts fast rather than runs fast.
+_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
+SETTINGS = {
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.extraJavaOptions": _JAVA,
+    "spark.driver.host": "127.0.0.1",
+    "spark.executor.extraJavaOptions": _JAVA,
+    "spark.log.level": "ERROR",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.session.timeZone": _ZONE,
+    "spark.sql.shuffle.partitions": "2",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+
+@contextmanager
+def session(master: str) -> Iterator[SparkSession]:
+    """Start a session, and stop its Java afterwards."""
+    with _environment():
+        builder = SparkSession.builder.master(master).appName("test")
+        for name, value in SETTINGS.items():
+            builder = builder.config(name, value)
+        spark = builder.getOrCreate()
+        try:
+            yield spark
+        finally:
+            gateway = SparkContext._gateway
+            spark.stop()
+            gateway.shutdown()
+            gateway.proc.stdin.close()  # Java ends when its standard input does
+            gateway.proc.wait(60)
+            SparkContext._gateway = SparkContext._jvm = None
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Set what Spark finds in the environment; what it leaves there would decide about later sessions."""
+    before = dict(os.environ)
+    os.environ.update(PYSPARK_PYTHON=sys.executable, JAVA_HOME=java_home())
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def connect_server(master: str) -> Iterator[str]:
+    """Start a server of Spark Connect in a process of its own, and yield its address."""
+    with _environment():
+        port = _free_port()
+        settings = {
+            **SETTINGS,
+            "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
+            "spark.connect.grpc.binding.port": str(port),
+        }
+        submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+        arguments = [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
+        server = subprocess.Popen(
+            [submit, "--master", master, *arguments, "--class", _SERVER, "spark-internal"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait_until_it_listens(server, port)
+            yield f"sc://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_it_listens(server: subprocess.Popen, port: int) -> None:
+    for _ in range(1200):
+        assert server.poll() is None, "the server of Spark Connect has ended"
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise AssertionError("the server of Spark Connect does not listen")
+
+
+@contextmanager
+def remote_session(address: str) -> Iterator[SparkSession]:
+    """Connect to a server of Spark Connect."""
+    with _environment():
+        spark = SparkSession.builder.remote(address).config("spark.sql.session.timeZone", _ZONE).create()
+        try:
+            yield spark
+        finally:
+            spark.stop()
