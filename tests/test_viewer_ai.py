@@ -16,6 +16,7 @@ from playwright.sync_api import TimeoutError as NotInTime
 
 from bundles import write_bundle
 from dbx.pixels import Catalog
+from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.runner import Runner
 from dbx.pixels.ai.segmentation import read_segmentation
 from dbx.pixels.ai.series import Series, read_series
@@ -23,6 +24,7 @@ from dbx.pixels.table import EVERYTHING
 from headers import PYDICOM_DATA
 from trainings import SIZE, SLICES, Ward, admit, new_model
 from viewer_browser import Viewer, new_page
+from volumes import enhanced, ingested, phantom, write
 from web_server import RunningServer, running
 
 pytest_plugins = ["viewer_browser"]
@@ -46,6 +48,11 @@ _LABELMAP = """() => {
     btoa(String.fromCharCode(...image.voxelManager.getScalarData())),
   ]));
 }"""
+#: The same of the frames of one object, by their numbers.
+_FRAMES = _LABELMAP.replace(
+    "cornerstone.metaData.get('instance', image.referencedImageId).SOPInstanceUID",
+    "image.referencedImageId.match(/frames.(\\d+)/)[1]",
+)
 #: Names and colours of its segments, as they are drawn.
 _SEGMENTS = """() => {
   const { segmentationId, segments } = services.segmentationService.getSegmentations().at(-1);
@@ -172,10 +179,6 @@ def test_a_proposal_is_corrected_saved_and_learned_from(browser: Browser, ward: 
         shown = part(viewer, "labels").locator("[style]").first.get_attribute("style")
         assert shown == f"background: rgb({liver[2][0]}, {liver[2][1]}, {liver[2][2]});"
         assert f"{found.volumes_ml['liver']:.1f} ml" in part(viewer, "labels").inner_text()
-        for _ in range(SLICES // 2):
-            page.keyboard.press("ArrowDown")
-        page.wait_for_timeout(1000)
-        viewer.screenshot("ai-panel")
 
         viewer.click("panelSegmentationWithToolsLabelMap-btn")
         viewer.click("Brush")
@@ -249,6 +252,51 @@ def test_a_run_is_cancelled(viewer: Viewer, unlabelled: Ward) -> None:
     part(viewer, "model").select_option("bright")
     run(viewer)  # which would have to wait for the other
     assert len(viewer.segmented_voxels()) == 1
+
+
+def test_a_result_takes_the_place_of_the_one_before(viewer: Viewer, unlabelled: Ward) -> None:
+    def segmentations() -> list[str]:
+        return viewer.page.evaluate(
+            "services.segmentationService.getSegmentations().map(({ segmentationId }) => segmentationId)"
+        )
+
+    open_series(viewer, series_of(unlabelled, 0))
+    open_panel(viewer, "bright")
+    run(viewer)
+    (first,) = segmentations()
+
+    part(viewer, "run").click()
+
+    viewer.wait_for(lambda: len(segmentations()) == 1 and segmentations() != [first])
+    (second,) = segmentations()
+    viewer.click("panelSegmentationWithToolsLabelMap-btn")
+    viewer.click("Brush")
+    viewer.drag((0.4, 0.5), (0.6, 0.5))
+    viewer.click("assistant-btn")
+    part(viewer, "run").click()
+    viewer.wait_for(lambda: len(segmentations()) == 2)
+    assert second in segmentations()  # somebody has worked on it
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_frames_of_one_object_are_drawn_where_they_are(
+    browser: Browser, catalog: Catalog, tmp_path: Path, order: int
+) -> None:
+    image = enhanced(phantom(SLICES, SIZE)[::order])
+    index = ingested(catalog, write(tmp_path / "enhanced", [image]))
+    write_bundle(catalog.home.models, "bright")
+    series = read_series(index, image.SeriesInstanceUID, EVERYTHING)
+    found = Runner(Models(catalog.home.models), index).run("bright", image.SeriesInstanceUID, EVERYTHING)
+    with running(catalog) as server, new_page(browser) as page:
+        viewer = Viewer(page, server.url)
+        open_series(viewer, series)
+        open_panel(viewer, "bright")
+
+        run(viewer)
+
+        planes = page.evaluate(_FRAMES)
+        content = b"".join(base64.b64decode(planes[str(one.frame + 1)]) for one in series.slices)
+        assert np.array_equal(np.frombuffer(content, np.uint8).reshape(series.shape), found.labelmap)
 
 
 def test_points_are_shown_to_models_that_take_them(viewer: Viewer, unlabelled: Ward) -> None:

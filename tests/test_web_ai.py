@@ -109,7 +109,7 @@ def test_without_what_ai_needs_the_remedy_is_told(ai: httpx.Client, monkeypatch:
     answer = ai.get("/models")
 
     assert answer.status_code == 501
-    assert answer.json() == {"error": "needs torch, which is not installed. pip install 'dbx-pixels[ai]'"}
+    assert answer.json() == {"error": "AI: needs torch, which is not installed. pip install 'dbx-pixels[ai]'"}
 
 
 # --- Runs ---

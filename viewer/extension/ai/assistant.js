@@ -153,15 +153,17 @@ export class Assistant {
     const { model, series, points } = this.state;
     const params = points.count ? { ...this.points.params(series), label_prompt: [this.promptLabel] } : {};
     const asked = { model, series: series.SeriesInstanceUID, params };
-    this.aborting = new AbortController();
-    const { signal } = this.aborting;
-    this.store.set({ running: { progress: 0, message: 'starting' } });
-    await this.try('run', async () => {
-      const onProgress = running => this.store.set({ running });
-      const result = await segment(asked, { signal, onProgress });
-      if (!signal.aborted) {
-        await this.draw(series, result);
+    const aborting = (this.aborting = new AbortController());
+    const onProgress = running => {
+      this.store.set({ running });
+      if (!this.services.displaySetService.getDisplaySetByUID(series.displaySetInstanceUID)) {
+        aborting.abort(); // its study was left
       }
+    };
+    onProgress({ progress: 0, message: 'starting' });
+    await this.try('run', async () => {
+      const result = await segment(asked, { signal: aborting.signal, onProgress });
+      await this.draw(series, result);
     });
     this.store.set({ running: null });
   }

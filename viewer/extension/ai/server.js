@@ -25,7 +25,9 @@ export async function segment(asked, { signal, onProgress }) {
     if (line.error) {
       throw new ServerError(line);
     } else if (line.result) {
-      return { ...line.result, labelmap: await inflated(await pieces.take(line.result.bytes)) };
+      const labelmap = await inflated(await pieces.take(line.result.bytes));
+      signal.throwIfAborted();
+      return { ...line.result, labelmap };
     }
     onProgress(line);
   }

@@ -62,7 +62,7 @@ def answer_pixels_error(_request: Request, error: Exception) -> Response:
     """Answer one of our own errors: the client's fault if what it asked for cannot be, else the server's."""
     assert isinstance(error, PixelsError)
     status = status_of(error)
-    if status < 500:
+    if status < 500 or isinstance(error, EngineError):
         return JSONResponse({"error": str(error)}, status)
     _log.error("%s", error)
     return JSONResponse({"error": f"{error.problem}. {error.remedy}".strip()}, status)  # its subject may be a path
