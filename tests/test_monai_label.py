@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -506,6 +507,12 @@ def test_trainings_that_cannot_be_are_refused(server: RunningServer) -> None:
 
 
 # --- The server around it ---
+
+
+def test_a_server_starts_without_loading_what_ai_needs() -> None:
+    told = "import sys, dbx.pixels.web.app; print({'torch', 'monai', 'mlflow', 'highdicom', 'nrrd'} & sys.modules.keys())"
+    answer = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert answer.stdout == "set()\n"
 
 
 def test_without_the_extra_every_route_says_how_to_get_it(
