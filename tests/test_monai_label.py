@@ -510,8 +510,9 @@ def test_trainings_that_cannot_be_are_refused(server: RunningServer) -> None:
 
 
 def test_a_server_starts_without_loading_what_ai_needs() -> None:
-    told = "import sys, dbx.pixels.web.app; print({'torch', 'monai', 'mlflow', 'highdicom', 'nrrd'} & sys.modules.keys())"
-    answer = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    loaded = "{'torch', 'monai', 'mlflow', 'highdicom', 'nrrd'} & sys.modules.keys()"
+    command = [sys.executable, "-c", f"import sys, dbx.pixels.web.app; print({loaded})"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert answer.stdout == "set()\n"
 
 
