@@ -254,7 +254,7 @@ def test_a_run_is_cancelled(viewer: Viewer, unlabelled: Ward) -> None:
     assert len(viewer.segmented_voxels()) == 1
 
 
-def test_a_result_takes_the_place_of_the_one_before(viewer: Viewer, unlabelled: Ward) -> None:
+def test_no_work_is_lost(viewer: Viewer, unlabelled: Ward) -> None:
     def segmentations() -> list[str]:
         return viewer.page.evaluate(
             "services.segmentationService.getSegmentations().map(({ segmentationId }) => segmentationId)"
@@ -276,6 +276,11 @@ def test_a_result_takes_the_place_of_the_one_before(viewer: Viewer, unlabelled: 
     part(viewer, "run").click()
     viewer.wait_for(lambda: len(segmentations()) == 2)
     assert second in segmentations()  # somebody has worked on it
+
+    part(viewer, "next").click()
+    assert "bright 0.1.0 is not saved" in part(viewer, "error").inner_text()
+    part(viewer, "next").click()
+    viewer.page.wait_for_url(f"**/viewer?StudyInstanceUIDs={series_of(unlabelled, 1).StudyInstanceUID}*")
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -29,7 +29,7 @@ function isProposal({ instance }) {
 }
 
 /* The names of a segmentation and its segments, and a hash of its voxels. */
-function contentOf({ extensionManager }, { label, segments, representationData: { Labelmap } }) {
+export function contentOf({ extensionManager }, { label, segments, representationData: { Labelmap } }) {
   const { exports } = extensionManager.getModuleEntry('@ohif/extension-cornerstone.utilityModule.common');
   const { cache } = exports.getCornerstoneLibraries().cornerstone;
   // Segments that overlap are in several labelmaps.

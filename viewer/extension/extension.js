@@ -5,16 +5,14 @@ import { saveMeasurements } from './measurements.js';
 import { saveSegmentation } from './segmentation.js';
 import { textButton } from './text_button.js';
 
-/* Run a save, and tell the user, and the caller, how it went. */
+/* Run a save, and tell the user how it went. */
 async function told(title, save, managers, options) {
   const { uiNotificationService } = managers.servicesManager.services;
   try {
     uiNotificationService.show({ title, message: await save(managers, options), type: 'success' });
-    return true;
   } catch (error) {
     console.error(error);
     uiNotificationService.show({ title, message: error.message, type: 'error', duration: 10_000 });
-    return false;
   }
 }
 

@@ -1,9 +1,10 @@
 /* What the panel does: run, draw, save, train, go on. */
+import { contentOf, isStored } from '../changes.js';
 import { activeDisplaySet } from '../study.js';
 import { drawLabelmap } from './labelmap.js';
 import { Points } from './points.js';
 import { rememberModel } from './provenance.js';
-import { ask, segment } from './server.js';
+import { ServerError, ask, segment } from './server.js';
 import { Store } from './store.js';
 
 export const PANEL = '@pixels/extension.panelModule.assistant';
@@ -36,8 +37,6 @@ export class Assistant {
     });
     this.promptLabel = 1; // value of the label that points show
     this.epochs = null; // as many as the model's configuration says
-    this.edited = new Set(); // segmentations that somebody has drawn in since they were saved
-    this.isDrawing = false;
   }
 
   get state() {
@@ -56,11 +55,6 @@ export class Assistant {
       ...[grid.ACTIVE_VIEWPORT_ID_CHANGED, grid.GRID_STATE_CHANGED].map(event =>
         viewportGridService.subscribe(event, () => this.lookAtSeries())
       ),
-      segmentationService.subscribe(segmentationService.EVENTS.SEGMENTATION_DATA_MODIFIED, ({ segmentationId }) => {
-        if (!this.isDrawing) {
-          this.edited.add(segmentationId);
-        }
-      }),
       ...['SEGMENTATION_MODIFIED', 'SEGMENTATION_REMOVED', 'SEGMENTATION_REPRESENTATION_MODIFIED'].map(event =>
         segmentationService.subscribe(segmentationService.EVENTS[event], () => this.lookAtSegmentation())
       ),
@@ -172,28 +166,26 @@ export class Assistant {
     this.aborting?.abort();
   }
 
-  /* Draw a result instead of the one before, unless somebody has worked on that. */
+  /* Draw a result instead of the model's one before, unless somebody has worked on that. */
   async draw(series, result) {
     const { segmentationService } = this.services;
     const before = this.state.result;
-    this.isDrawing = true;
-    try {
-      const segmentationId = await drawLabelmap(this.managers, series, result);
-      rememberModel(segmentationId, result);
-      if (before && !this.edited.has(before.segmentationId) && before.model === result.model) {
-        segmentationService.remove(before.segmentationId);
-      }
-      this.store.set({ result: { ...result, labelmap: null, segmentationId } });
-    } finally {
-      this.isDrawing = false;
+    const segmentationId = await drawLabelmap(this.managers, series, result);
+    rememberModel(segmentationId, result);
+    if (before?.model === result.model && before.content === this.contentOf(before.segmentationId)) {
+      segmentationService.remove(before.segmentationId);
     }
+    const content = this.contentOf(segmentationId);
+    this.store.set({ result: { ...result, labelmap: null, segmentationId, content } });
+  }
+
+  contentOf(segmentationId) {
+    const segmentation = this.services.segmentationService.getSegmentation(segmentationId);
+    return segmentation && contentOf(this.managers, segmentation);
   }
 
   async save() {
-    const { segmentationId } = this.state.segmentation;
-    if (await this.managers.commandsManager.run('saveSegmentation')) {
-      this.edited.delete(segmentationId);
-    }
+    await this.managers.commandsManager.run('saveSegmentation');
     await this.countLabelled();
   }
 
@@ -230,9 +222,15 @@ export class Assistant {
     }
   }
 
-  /* Open the series that is best labelled next. */
+  /* Open the series that is best labelled next; who leaves work behind is told, and has to ask once more. */
   async next() {
+    const unsaved = this.unsaved();
+    const isWarned = unsaved !== '' && unsaved === this.warnedOf;
     await this.try('next', async () => {
+      this.warnedOf = isWarned ? null : unsaved;
+      if (this.warnedOf) {
+        throw new ServerError({ error: `${unsaved} is not saved`, remedy: 'Save it, or go on without.' });
+      }
       const { model, strategy, series } = this.state;
       const besides = series && { besides: series.SeriesInstanceUID };
       const { sample } = await ask('/next', { query: { model, strategy, ...besides } });
@@ -240,9 +238,20 @@ export class Assistant {
         throw new Error('There is no other series without a label.');
       }
       this.cancel();
-      this.edited.clear();
       this.open(sample);
     });
+  }
+
+  /* The names of segmentations that somebody has worked on since they were loaded, found or saved. */
+  unsaved() {
+    const { segmentationService } = this.services;
+    const { result } = this.state;
+    return segmentationService
+      .getSegmentations()
+      .filter(segmentation => !isStored(this.managers, segmentation))
+      .filter(({ segmentationId: id }) => id !== result?.segmentationId || this.contentOf(id) !== result.content)
+      .map(({ label }) => label)
+      .join(', ');
   }
 
   open({ StudyInstanceUID, SeriesInstanceUID }) {
@@ -255,8 +264,8 @@ export class Assistant {
       });
       return;
     }
-    const query = new URLSearchParams({ StudyInstanceUIDs: StudyInstanceUID, initialSeriesInstanceUID: SeriesInstanceUID });
-    this.managers.commandsManager.run('navigateHistory', { to: `/viewer?${query}` });
+    const to = `/viewer?StudyInstanceUIDs=${StudyInstanceUID}&initialSeriesInstanceUID=${SeriesInstanceUID}`;
+    this.managers.commandsManager.run('navigateHistory', { to });
     this.comeBack(StudyInstanceUID);
   }
 

@@ -8,8 +8,11 @@ export function curves(points) {
   const losses = points.map(({ loss }) => loss);
   const dices = points.map(({ dice }) => dice);
   const figure = make('div', { data: { cy: 'ai-curves' } });
-  figure.innerHTML = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none">
-    ${line(losses, Math.max(...losses), 'hsl(var(--muted-foreground))')}${line(dices, 1, 'hsl(var(--highlight))')}</svg>`;
+  const lines = [
+    line(losses, Math.max(...losses), 'hsl(var(--muted-foreground))'),
+    line(dices, 1, 'hsl(var(--highlight))'),
+  ];
+  figure.innerHTML = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none">${lines.join('')}</svg>`;
   figure.append(
     make(
       'div',

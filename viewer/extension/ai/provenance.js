@@ -5,7 +5,11 @@ const made = new Map();
 
 export function rememberModel(segmentationId, { model, version, labels }) {
   const item = {
-    AlgorithmFamilyCodeSequence: { CodeValue: '123110', CodingSchemeDesignator: 'DCM', CodeMeaning: 'Artificial Intelligence' },
+    AlgorithmFamilyCodeSequence: {
+      CodeValue: '123110',
+      CodingSchemeDesignator: 'DCM',
+      CodeMeaning: 'Artificial Intelligence',
+    },
     AlgorithmName: model,
     AlgorithmVersion: version,
     AlgorithmSource: 'Pixels',

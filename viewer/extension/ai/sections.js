@@ -162,7 +162,11 @@ function trainContent(assistant) {
       make(
         'div',
         { className: 'ai-row' },
-        make('span', { className: 'ai-grow ai-quiet ai-number', data: { cy: 'ai-training' } }, numbers.filter(Boolean).join(', ')),
+        make(
+          'span',
+          { className: 'ai-grow ai-quiet ai-number', data: { cy: 'ai-training' } },
+          numbers.filter(Boolean).join(', ')
+        ),
         button('ai-stop', 'Stop', () => assistant.stopTraining(), { className: 'ai-second' })
       ),
       curve.length > 1 && curves(curve),
@@ -198,7 +202,10 @@ function outcome({ model, status, details }, curve) {
   if (status === 'ERROR') {
     return errorBox(new Error(`Training ${model} failed: ${told}`));
   }
-  return [curve.length > 1 && curves(curve), make('p', { className: 'ai-quiet', data: { cy: 'ai-outcome' } }, `${model}: ${told}`)];
+  return [
+    curve.length > 1 && curves(curve),
+    make('p', { className: 'ai-quiet', data: { cy: 'ai-outcome' } }, `${model}: ${told}`),
+  ];
 }
 
 function nextContent(assistant) {

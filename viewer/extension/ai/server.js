@@ -16,8 +16,8 @@ export async function ask(path, { method = 'GET', query = {}, body } = {}) {
   return (await send(search ? `${path}?${search}` : path, { method, body })).json();
 }
 
-/* Run a model on a series; `onProgress` is told `{progress, message}`. Answers what was found, with `labelmap`, bytes of
-   all slices. */
+/* Run a model on a series; `onProgress` is told `{progress, message}`. Answers what was found, with the bytes of all
+   slices as `labelmap`. */
 export async function segment(asked, { signal, onProgress }) {
   const pieces = new Pieces(await send('/segment', { method: 'POST', body: asked, signal }));
   for (;;) {
