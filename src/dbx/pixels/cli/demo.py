@@ -11,6 +11,7 @@ import pydicom.data
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.catalog.ingest import ingest
 from dbx.pixels.catalog.selection import Archives
+from dbx.pixels.cli import demo_ai
 from dbx.pixels.cli.serve import is_free, run
 from dbx.pixels.dicom.contact_sheet import contact_sheet
 from dbx.pixels.dicom.phantom import write_ct_series
@@ -47,8 +48,9 @@ _QUESTIONS = (
 
 @click.command()
 @click.option("--home", metavar="DIR", help="where tables and volumes lie  [default: $PIXELS_HOME or ~/.pixels]")
+@click.option("--ai", is_flag=True, help="train a small model on further phantoms, and offer it in the viewer")
 @click.option("--no-serve", is_flag=True, help="end when the answers are shown, without serving the viewer")
-def demo(home: str | None, no_serve: bool) -> None:
+def demo(home: str | None, ai: bool, no_serve: bool) -> None:
     """Ingest pydicom's bundled files and a phantom CT, and show what can be asked of them."""
     catalog = Catalog(home=home)
     started = time.perf_counter()
@@ -76,5 +78,7 @@ def demo(home: str | None, no_serve: bool) -> None:
     page = catalog.home.root / "contact-sheet.html"
     DicomPlot(pictures).save(page)
     click.echo(f"Thumbnails on a contact sheet: {sheet}\nThe same to filter in a browser: {page}\n")
+    if ai:
+        demo_ai.prepare(catalog)
     if not no_serve:
         run(catalog, host="127.0.0.1", port=_PORT if is_free(_PORT) else 0)

@@ -1,0 +1,106 @@
+"""`pixels demo --ai`: a model that is trained there, and enough patients to run, train and go on with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from playwright.sync_api import Browser
+
+from dbx.pixels import Catalog
+from dbx.pixels.ai.active_learning import ActiveLearning
+from dbx.pixels.ai.models import Models
+from dbx.pixels.ai.runner import Runner
+from dbx.pixels.ai.training import Trainings
+from dbx.pixels.cli.demo_ai import MODEL
+from dbx.pixels.cli.main import pixels
+from dbx.pixels.dicom.phantom import ORGANS, ct_phantom
+from dbx.pixels.index import ServingIndex
+from dbx.pixels.table import EVERYTHING
+from viewer_browser import Viewer, new_page
+from web_server import running
+
+pytest_plugins = ["viewer_browser"]
+pytestmark = pytest.mark.timeout(900)  # a training is nice to other tests
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Catalog, str]:
+    """The demo's home, and what it printed."""
+    home = tmp_path_factory.mktemp("demo")
+    result = CliRunner().invoke(pixels, ["demo", "--home", str(home), "--ai", "--no-serve"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return Catalog(home=str(home)), result.output
+
+
+@pytest.fixture
+def catalog(told: tuple[Catalog, str]) -> Catalog:
+    return told[0]
+
+
+def series_of(catalog: Catalog, patient: str) -> str:
+    rows = catalog.sql(
+        f"SELECT DISTINCT SeriesInstanceUID AS uid FROM instances WHERE PatientID = '{patient}' AND Modality = 'CT'"
+    )
+    (row,) = rows.to_arrow().to_pylist()
+    return row["uid"]
+
+
+def test_the_model_finds_the_organs_of_patients_whom_it_has_not_seen(told: tuple[Catalog, str]) -> None:
+    catalog, words = told
+    assert f"Model {MODEL}, version 1, is ready" in words
+    index = ServingIndex.open(catalog)
+    index.sync()
+
+    found = Runner(Models(catalog.home.models), index).run(MODEL, series_of(catalog, "PHANTOM-8"), EVERYTHING)
+
+    slices, size, _ = found.labelmap.shape
+    true = np.array([found.labels.get(organ, 0) for organ in ORGANS])[ct_phantom(slices, size, seed=7)[1]]
+    overlaps = [2 * np.sum((found.labelmap == value) & (true == value)) for value in found.labels.values()]
+    sizes = [np.sum(found.labelmap == value) + np.sum(true == value) for value in found.labels.values()]
+    assert np.mean(np.divide(overlaps, sizes)) > 0.7
+
+
+def test_there_is_a_next_sample_and_something_to_learn_from(catalog: Catalog) -> None:
+    index = ServingIndex.open(catalog)
+    index.sync()
+    info = Models(catalog.home.models).info(MODEL)
+    learning = ActiveLearning(catalog, index)
+
+    assert len(learning.labelling(["CT"], EVERYTHING).labelled) == 5
+    sample = learning.next("first", info, EVERYTHING)
+    assert sample
+    assert sample.series.header.PatientName.family_name == "Phantom"
+    assert info.is_trainable
+
+
+def test_a_second_run_trains_nothing(catalog: Catalog) -> None:
+    before = [task.id for task in Trainings(catalog).list()]
+
+    result = CliRunner().invoke(pixels, ["demo", "--home", str(catalog.home.root), "--ai", "--no-serve"])
+
+    assert result.exit_code == 0
+    assert [task.id for task in Trainings(catalog).list()] == before
+    rows = catalog.sql("SELECT count(*) AS count FROM instances WHERE Modality = 'SEG' AND label_state = 'final'")
+    assert rows.to_arrow().to_pylist() == [{"count": 5}]
+
+
+def test_the_viewer_offers_it(catalog: Catalog, browser: Browser) -> None:
+    index = ServingIndex.open(catalog)
+    index.sync()
+    study = index.instances(None, series_of(catalog, "PHANTOM-1"), None, EVERYTHING)[0].StudyInstanceUID
+    with running(catalog) as server, new_page(browser) as page:
+        viewer = Viewer(page, server.url)
+        viewer.open_study(study)
+        viewer.click("assistant-btn")
+        assert page.locator('[data-cy="ai-model"]').input_value() == MODEL
+
+        viewer.click("ai-run")
+
+        (voxels,) = viewer.wait_for(lambda: [count for count in viewer.segmented_voxels() if count])
+        assert voxels > 10_000
+        for _ in range(20):
+            page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(2000)
+        viewer.screenshot("ai-panel")
+        assert viewer.problems == []
