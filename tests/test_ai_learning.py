@@ -366,6 +366,18 @@ _ZERO = "torch.cat([image * 0 + 1, image * 0], 1)"
 
 
 @pytest.mark.timeout(2 * _PATIENCE)
+def test_models_that_are_removed_are_forgotten(scorer: Scorer, models: Models, bright: ModelInfo, caplog: Any) -> None:
+    scorer.scores(bright, EVERYTHING)
+    models.remove("bright")
+    time.sleep(5)
+    assert caplog.text == ""
+    assert not processes()
+    write_bundle(models.folder, "other", threshold=-500)
+    other = models.info("other")
+    until(lambda: len(scorer.scores(other, EVERYTHING)) == 2)
+
+
+@pytest.mark.timeout(2 * _PATIENCE)
 def test_a_process_whose_server_is_gone_leaves(catalog: Catalog, scorer: Scorer, models: Models) -> None:  # noqa: ARG001
     write_bundle(models.folder, "slow", forward=f"(__import__('time').sleep(600), {_ZERO})[1]")
     command = [sys.executable, "-m", "dbx.pixels.ai.score_process"]

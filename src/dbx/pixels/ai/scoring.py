@@ -155,16 +155,20 @@ class Scorer:
             self._thread.join()
 
     def _work(self) -> None:
+        told = None
         while not self._stop.wait(_INTERVAL):
             try:
                 self._look()
+                told = None
             except PixelsError as error:  # what is away may come back
-                _log.warning("series cannot be scored: %s", error.problem)
+                if error.problem != told:
+                    _log.warning("series cannot be scored: %s", error.problem)
+                told = error.problem
 
     def _look(self) -> None:
         """Let a process score, if there may be something to score, and nobody waits."""
         state = self._state()
-        if state == self._done or not self._foreground.is_idle:
+        if state in (None, self._done) or not self._foreground.is_idle:
             return
         with self._only_one() as is_mine:
             if is_mine:
@@ -175,9 +179,13 @@ class Scorer:
                     self._done = state
 
     def _state(self) -> Any:
-        """Return what scores depend on."""
-        champions = [self._models.versions(name).find(self._models.info(name).version) for name in self._row_filters]
-        return self._index.sync(), self._row_filters, [version.identity for version in champions]
+        """Return what scores depend on; None if no model is wanted."""
+        with self._first:  # what was removed is forgotten
+            ready = {model.name: model.version for model in self._models.list() if model.is_ready}
+            self._row_filters = {name: value for name, value in self._row_filters.items() if name in ready}
+            row_filters = self._row_filters
+        champions = [self._models.versions(name).find(ready[name]) for name in row_filters]
+        return (self._index.sync(), row_filters, [one.identity for one in champions]) if champions else None
 
     def _run(self) -> int:
         request = {
