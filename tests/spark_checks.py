@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,6 +64,28 @@ def assert_same_table(one: pa.Table, other: pa.Table) -> None:
     assert (one.num_rows, differing) == (other.num_rows, [])
 
 
+_opened: list[str] | None = None
+
+
+def _note_opened(event: str, arguments: tuple) -> None:
+    if event == "open" and _opened is not None and isinstance(arguments[0], str):
+        _opened.append(arguments[0])
+
+
+sys.addaudithook(_note_opened)
+
+
+@contextmanager
+def opened_files() -> Iterator[list[str]]:
+    """Note which files Python opens in this process, by whatever library."""
+    global _opened
+    _opened = []
+    try:
+        yield _opened
+    finally:
+        _opened = None
+
+
 class SparkChecks:
     """Needs the fixture `spark`, a session of the module's."""
 
@@ -80,6 +105,30 @@ class SparkChecks:
         assert_same_table(rows(on_spark), rows(embedded))
         for name in ("listed", "new", "indexed", "other", "failed", "issues"):
             assert getattr(summary, name) == getattr(expected, name), name
+
+    def test_extracted_archives_give_the_rows_that_they_give_embedded(
+        self, spark: SparkSession, mixed: Path, tmp_path: Path
+    ) -> None:
+        target = tmp_path / "extracted"
+        tables = []
+        for engine, home in ((None, tmp_path / "one"), (spark, tmp_path / "two")):
+            catalog = Catalog(engine, home=str(home))
+            selection = catalog.selection(
+                mixed, pattern="**/*.zip/**", recurse=True, archives=Archives.EXTRACT, extract_to=str(target)
+            )
+            ingest(catalog, selection)
+            tables.append(rows(catalog))
+            shutil.rmtree(target)
+        assert_same_table(*tables)
+        assert tables[0].num_rows > 3
+
+    def test_the_driver_opens_no_object(self, spark: SparkSession, mixed: Path, home: Path) -> None:
+        catalog = Catalog(spark, home=str(home))
+        with opened_files() as opened:
+            ingested(catalog, mixed, thumbnails=True)
+            run_lines(catalog, mixed)
+        assert opened
+        assert not [path for path in opened if path.startswith(str(mixed))]
 
     def test_frames_are_data_frames_with_the_columns_of_embedded_ones(
         self, spark: SparkSession, folder: Path, tmp_path: Path

@@ -41,7 +41,7 @@ SETTINGS = {
 @contextmanager
 def session(master: str) -> Iterator[SparkSession]:
     """Start a session, and stop its Java afterwards."""
-    with _environment():
+    with environment():
         builder = SparkSession.builder.master(master).appName("test")
         for name, value in SETTINGS.items():
             builder = builder.config(name, value)
@@ -58,7 +58,7 @@ def session(master: str) -> Iterator[SparkSession]:
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
+def environment() -> Iterator[None]:
     """Set what Spark finds in the environment; what it leaves there would decide about later sessions."""
     before = dict(os.environ)
     os.environ.update(PYSPARK_PYTHON=sys.executable, JAVA_HOME=java_home())
@@ -72,7 +72,7 @@ def _environment() -> Iterator[None]:
 @contextmanager
 def connect_server(master: str) -> Iterator[str]:
     """Start a server of Spark Connect in a process of its own, and yield its address."""
-    with _environment():
+    with environment():
         port = _free_port()
         settings = {
             **SETTINGS,
@@ -112,7 +112,7 @@ def _wait_until_it_listens(server: subprocess.Popen, port: int) -> None:
 @contextmanager
 def remote_session(address: str) -> Iterator[SparkSession]:
     """Connect to a server of Spark Connect."""
-    with _environment():
+    with environment():
         spark = SparkSession.builder.remote(address).config("spark.sql.session.timeZone", _ZONE).create()
         try:
             yield spark

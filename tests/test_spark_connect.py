@@ -11,6 +11,9 @@ from spark_checks import SparkChecks
 from spark_checks import mixed as mixed
 from spark_sessions import connect_server, remote_session
 
+#: Starting Java and the first jobs takes its time where all cores are busy.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:

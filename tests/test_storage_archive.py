@@ -199,7 +199,7 @@ def test_a_link_in_an_archive_is_not_followed(archive: str, tmp_path: Path) -> N
     (member,) = members(archive)
     assert "link" in str(member.problem)
     with pytest.raises(ArchiveError, match="link"):
-        extract_member(member, str(tmp_path / "out"), MODIFIED)
+        extract_member(member.address, str(tmp_path / "out"), MODIFIED)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 21, 1000])
@@ -284,13 +284,13 @@ def test_many_archives_may_be_read_at_once(tmp_path: Path) -> None:
 def test_extracted_files_are_the_members(archive: str, tmp_path: Path) -> None:
     write(archive, {"ct/1.dcm": CONTENT, "empty": b"", "a\\b.dcm": b"from Windows"})
     target = tmp_path / "out"
-    extracted = [extract_member(member, str(target), MODIFIED) for member in members(archive)]
+    extracted = [extract_member(member.address, str(target), MODIFIED) for member in members(archive)]
     assert extracted == ["ct/1.dcm", "empty", "a/b.dcm"]
     assert (target / "ct/1.dcm").read_bytes() == CONTENT
     assert (target / "ct/1.dcm").stat().st_mtime == MODIFIED / 1e6
     assert (target / "a/b.dcm").read_bytes() == b"from Windows"
     assert sorted(path.name for path in target.iterdir()) == ["a", "ct", "empty"]
-    extract_member(next(members(archive)), str(target), MODIFIED)  # again, after a crash
+    extract_member(next(members(archive)).address, str(target), MODIFIED)  # again, after a crash
 
 
 def test_members_of_an_inner_archive_are_extracted_to_a_folder_of_its_name(archive: str, tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_members_of_an_inner_archive_are_extracted_to_a_folder_of_its_name(archi
     write(inner, {"1.dcm": CONTENT})
     write(archive, {"inner.zip": Path(inner).read_bytes()})
     (member,) = members(archive)
-    assert extract_member(member, str(tmp_path / "out"), MODIFIED) == "inner.zip/1.dcm"
+    assert extract_member(member.address, str(tmp_path / "out"), MODIFIED) == "inner.zip/1.dcm"
     assert (tmp_path / "out" / "inner.zip" / "1.dcm").read_bytes() == CONTENT
 
 
@@ -310,7 +310,7 @@ def test_no_member_leaves_the_folder_it_is_extracted_to(archive: str, tmp_path: 
     (member,) = members(archive)
     assert read(member) == b"evil"  # in place it does no harm
     with pytest.raises(ArchiveError, match="leads out of the folder"):
-        extract_member(member, str(tmp_path / "out" / "deep"), MODIFIED)
+        extract_member(member.address, str(tmp_path / "out" / "deep"), MODIFIED)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["scans.zip"]
 
 
@@ -321,7 +321,7 @@ def test_a_link_in_the_target_is_not_followed(archive: str, tmp_path: Path) -> N
     (tmp_path / "out" / "link").symlink_to(tmp_path / "elsewhere")
     (member,) = members(archive)
     with pytest.raises(ArchiveError, match="link"):
-        extract_member(member, str(tmp_path / "out"), MODIFIED)
+        extract_member(member.address, str(tmp_path / "out"), MODIFIED)
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -329,17 +329,17 @@ def test_a_link_in_the_target_is_not_followed(archive: str, tmp_path: Path) -> N
 def test_a_member_named_like_a_folder_is_told(archive: str, tmp_path: Path, names: list[str]) -> None:
     write(archive, dict.fromkeys(names, b"bytes"))
     first, second = members(archive)
-    extract_member(first, str(tmp_path / "out"), MODIFIED)
+    extract_member(first.address, str(tmp_path / "out"), MODIFIED)
     with pytest.raises(StorageError, match="folder"):
-        extract_member(second, str(tmp_path / "out"), MODIFIED)
+        extract_member(second.address, str(tmp_path / "out"), MODIFIED)
 
 
 def test_two_names_that_are_one_path_are_told(archive: str, tmp_path: Path) -> None:
     write(archive, {"a/1.dcm": b"first", "a\\1.dcm": b"second"})
     first, second = members(archive)
-    extract_member(first, str(tmp_path / "out"), MODIFIED)
+    extract_member(first.address, str(tmp_path / "out"), MODIFIED)
     with pytest.raises(ArchiveError, match="another member's name"):
-        extract_member(second, str(tmp_path / "out"), MODIFIED)
+        extract_member(second.address, str(tmp_path / "out"), MODIFIED)
     assert (tmp_path / "out" / "a" / "1.dcm").read_bytes() == b"first"
 
 
@@ -348,7 +348,7 @@ def test_a_damaged_member_leaves_no_file(archive: str, tmp_path: Path) -> None:
     change(archive, lambda data: data.__setitem__(slice(20_000, 20_010), bytes(10)))
     (member,) = members(archive)
     with pytest.raises(ArchiveError, match="damaged"):
-        extract_member(member, str(tmp_path / "out"), MODIFIED)
+        extract_member(member.address, str(tmp_path / "out"), MODIFIED)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
@@ -377,6 +377,6 @@ def test_a_name_that_no_file_can_have_costs_its_member(tmp_path: Path) -> None:
             file.writestr(name, name)
     first, long, last = members(str(archive))
     with pytest.raises(ArchiveError, match="no file can have"):
-        extract_member(long, str(tmp_path / "out"), MODIFIED)
-    assert extract_member(first, str(tmp_path / "out"), MODIFIED) == "first"
-    assert extract_member(last, str(tmp_path / "out"), MODIFIED) == "last"
+        extract_member(long.address, str(tmp_path / "out"), MODIFIED)
+    assert extract_member(first.address, str(tmp_path / "out"), MODIFIED) == "first"
+    assert extract_member(last.address, str(tmp_path / "out"), MODIFIED) == "last"

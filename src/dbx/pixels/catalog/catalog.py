@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,11 @@ class Catalog:
             ):
                 if value is not None:
                     raise ArgumentError(name, "has no use without streaming=True", "Add it, or leave this one out.")
-            frame = self.engine.objects(lambda: Discovery(selection, self.home, Known.nothing()).batches())
+
+            def listed() -> Iterator[pa.RecordBatch]:
+                return Discovery(selection, self.home, Known.nothing(), self.engine.open_archives).batches()
+
+            frame = self.engine.objects(listed)
         frame = TagExtractor().transform(frame)
         if detectFileType:
             frame = FileTypeExtractor().transform(frame)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dbx.pixels.catalog.archives import member_batches
+from dbx.pixels.catalog.archives import open_archives, rows_of
 from dbx.pixels.catalog.known import Known
 from dbx.pixels.catalog.objects import LISTED_SCHEMA, listed_batch, problem_batch
 from dbx.pixels.catalog.selection import Archives, Selection, is_below, outermost
@@ -18,6 +18,8 @@ from dbx.pixels.dicom.schema import ZIP_TYPE
 from dbx.pixels.errors import ArchiveError, StorageError
 from dbx.pixels.storage import Home, list_objects, open_object
 from dbx.pixels.storage.paths import is_zip_address, relative_path
+
+OpenArchives = Callable[[Sequence[dict], Selection, Home], Iterable[tuple[dict, Iterator[pa.RecordBatch]]]]
 
 
 @dataclass
@@ -52,6 +54,8 @@ class Discovery:
         Resolves volume paths.
     known : Known
         What the table knows under these roots.
+    open_archives : callable
+        Does what `open_archives` does, here or elsewhere.
 
     Attributes
     ----------
@@ -64,11 +68,14 @@ class Discovery:
         If a root does not exist.
     """
 
-    def __init__(self, selection: Selection, home: Home, known: Known) -> None:
+    def __init__(
+        self, selection: Selection, home: Home, known: Known, open_archives: OpenArchives = open_archives
+    ) -> None:
         self.counts = Counts()
         self._selection = selection
         self._home = home
         self._known = known
+        self._open = open_archives
         self._listings = [list_objects(root, home, recurse=selection.recurse) for root in selection.roots]
         self._in_doubt: list[str] = []  # roots and places below them of which the listing does not say what is gone
         self._empty_since: dict[str, int] = {}  # folders
@@ -176,24 +183,24 @@ class Discovery:
         new, changed = self._new_or_changed(batch)
         is_known = ~(new | changed)
         known_inside = self._known.members(batch["path"].filter(pa.array(is_known)).to_pylist())
-        done = []
-        for row, archive in enumerate(_rows(batch)):
-            if is_known[row] and self._is_done(known_inside.get(archive["path"], [])):
-                done.append(archive["path"])
-                continue
-            yield from self._open_archive(archive)
-            if not is_known[row] or archive["error"]:
+        archives = dict(zip(batch["path"].to_pylist(), rows_of(batch), strict=True))
+        known_paths = set(batch["path"].filter(pa.array(is_known)).to_pylist())
+        done = {path for path in known_paths if self._is_done(known_inside.get(path, []))}
+        wanted = [archive for path, archive in archives.items() if path not in done]
+        for archive, batches in self._open(wanted, self._selection, self._home):
+            yield from self._compare_members(archive, batches)
+            if archive["path"] not in known_paths or archive["error"]:
                 yield pa.RecordBatch.from_pylist([archive], schema=LISTED_SCHEMA)
-        inside = self._known.meet_members(done)
+        inside = self._known.meet_members(list(done))
         self.counts.listed += batch.num_rows + inside
         self.counts.new += int(new.sum())
         self.counts.changed += int(changed.sum())
         self.counts.unchanged += int(is_known.sum()) + inside
 
-    def _open_archive(self, archive: dict) -> Iterator[pa.RecordBatch]:
+    def _compare_members(self, archive: dict, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Yield what is to be read in an archive; what was wrong with the archive itself goes into its row."""
         try:
-            for batch in member_batches(archive, self._selection, self._home):
+            for batch in batches:
                 yield from self._compare(batch)
             self._read_anew.add(archive["path"])
         except StorageError as error:
@@ -210,12 +217,6 @@ class Discovery:
         if self._selection.archives is Archives.EXTRACT:
             return bool(extracted) and all(Path(self._home.local_path(path)).exists() for path in extracted)
         return len(extracted) < len(members) or not members
-
-
-def _rows(batch: pa.RecordBatch) -> list[dict]:
-    """Return the rows as Python's, with times as numbers: Python's calendar has fewer of them."""
-    place = batch.schema.get_field_index("modificationTime")
-    return batch.set_column(place, "modificationTime", batch.column(place).cast(pa.int64())).to_pylist()
 
 
 def _is_readable(address: str) -> bool:

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from dbx.pixels.catalog.archives import open_archives
 from dbx.pixels.catalog.chunks import Tally
+from dbx.pixels.catalog.discovery import OpenArchives
 from dbx.pixels.catalog.known import Known
 from dbx.pixels.catalog.objects import object_frame
 from dbx.pixels.catalog.saving import save_frame
@@ -36,6 +38,10 @@ class Engine(Protocol):
     def load(self, location: str, principal: Principal) -> Any:
         """Make a frame of a table's rows."""
 
+    @property
+    def open_archives(self) -> OpenArchives:
+        """What does the work of `dbx.pixels.catalog.archives.open_archives`."""
+
     def work(
         self,
         make_batches: Batches,
@@ -50,6 +56,8 @@ class Engine(Protocol):
 
 class EmbeddedEngine:
     """This machine."""
+
+    open_archives = staticmethod(open_archives)
 
     def check(self, table: ObjectTable) -> None:
         """Nothing is far away."""

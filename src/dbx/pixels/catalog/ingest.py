@@ -103,7 +103,8 @@ def ingest(
         If the table cannot be written.
     """
     started = time.perf_counter() if started is None else started
-    discovery = Discovery(selection, catalog.home, Known.under(selection.roots, catalog.location()))
+    known = Known.under(selection.roots, catalog.location())
+    discovery = Discovery(selection, catalog.home, known, catalog.engine.open_archives)
     table = ObjectTable.create_if_missing(catalog.location())
     catalog.engine.check(table)
 
@@ -123,8 +124,8 @@ def ingest(
     )
     progress.done(0)
     if discovery.counts.unchanged and (thumbnails or deep):
-        known = lacking(table, selection, thumbnails=thumbnails, deep=deep)
-        catalog.engine.work(known.batches, known.schema, read, table, tally, lambda _: None)
+        incomplete = lacking(table, selection, thumbnails=thumbnails, deep=deep)
+        catalog.engine.work(incomplete.batches, incomplete.schema, read, table, tally, lambda _: None)
     vanished, kept = discovery.gone()
     removed = table.remove(vanished).removed if vanished.num_rows else 0
     ended = time.perf_counter()

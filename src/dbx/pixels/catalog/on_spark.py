@@ -11,7 +11,9 @@ from typing import Any
 import pyarrow as pa
 from pyspark.ml import Transformer
 
+from dbx.pixels.catalog.archives_on_spark import open_archives
 from dbx.pixels.catalog.chunks import CHUNK_ROWS, Tally, chunks
+from dbx.pixels.catalog.discovery import OpenArchives
 from dbx.pixels.catalog.engines import Batches
 from dbx.pixels.catalog.known import Known
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
@@ -89,6 +91,11 @@ class SparkEngine:
             )
         self.check(table)
         self._save(df, table, tally, met)
+
+    @property
+    def open_archives(self) -> OpenArchives:
+        """Executors open archives, and extract them."""
+        return partial(open_archives, self._session)
 
     def load(self, location: str, principal: Principal) -> Any:
         """Make a DataFrame of the table as it is now."""

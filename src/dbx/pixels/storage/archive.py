@@ -74,9 +74,7 @@ class Member:
     @property
     def relative_path(self) -> str:
         """Its path below the outermost archive: ``inner.zip/name`` in an archive within."""
-        if is_zip_address(self.archive):
-            return f"{split_zip_address(self.archive)[0]}/{self.name}"
-        return self.name
+        return _relative_path(self.name, self.archive)
 
 
 def members(archive: str, listed: Listed = ANY) -> Iterator[Member]:
@@ -146,13 +144,13 @@ def open_member(address: str, listed: Listed = ANY) -> Reader:
     return reader
 
 
-def extract_member(member: Member, target: str, modified: int) -> str:
+def extract_member(address: str, target: str, modified: int) -> str:
     """Write a member to its place below a folder, at once or not at all.
 
     Parameters
     ----------
-    member : Member
-        From `members`.
+    address : str
+        The `address` of a member.
     target : str
         A local folder; it is made.
     modified : int
@@ -172,21 +170,21 @@ def extract_member(member: Member, target: str, modified: int) -> str:
     """
     if scheme_of(target):
         raise StorageError(target, "is no local folder, and archives are extracted to local folders only")
-    relative = _path_below(member)
+    relative = _path_below(address)
     path = Path(target, relative)
     try:
         if not path.parent.resolve().is_relative_to(Path(target).resolve()):
-            raise ArchiveError(member.address, "would be written through a link that leads out of the folder")
+            raise ArchiveError(address, "would be written through a link that leads out of the folder")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open_member(member.address) as reader:
+        with open_member(address) as reader:
             _write(reader, path, modified)
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise ArchiveError(member.address, "has the name of a folder, or a folder in it that of a file") from error
+        raise ArchiveError(address, "has the name of a folder, or a folder in it that of a file") from error
     except StorageError:
         raise
     except OSError as error:
         if error.errno in _NO_NAME:
-            raise ArchiveError(member.address, f"has a name that no file can have here: {error.strerror}") from error
+            raise ArchiveError(address, f"has a name that no file can have here: {error.strerror}") from error
         raise storage_error(str(path), error) from error
     return relative
 
@@ -202,17 +200,22 @@ def _write(reader: Reader, path: Path, modified: int) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _path_below(member: Member) -> str:
+def _path_below(address: str) -> str:
     """Return where a member goes below its folder; a name that was made to lead elsewhere is refused."""
-    parts = _parts(member.relative_path)
-    if ".." in parts or parts[:1] in ([], ["/"]) or _DRIVE.match(parts[0]) or "\0" in member.name:
+    name, archive = split_zip_address(address)
+    parts = _parts(_relative_path(name, archive))
+    if ".." in parts or parts[:1] in ([], ["/"]) or _DRIVE.match(parts[0]) or "\0" in name:
         raise ArchiveError(
-            member.address, "has a name that leads out of the folder it is extracted to", "Read it in place instead."
+            address, "has a name that leads out of the folder it is extracted to", "Read it in place instead."
         )
-    plain_name = "/".join(_parts(member.name))
-    if plain_name != member.name and plain_name in _open_archive(member.archive).directory().entries:
-        raise ArchiveError(member.address, "has another member's name once it is written as a path")
+    plain_name = "/".join(_parts(name))
+    if plain_name != name and plain_name in _open_archive(archive).directory().entries:
+        raise ArchiveError(address, "has another member's name once it is written as a path")
     return "/".join(parts)
+
+
+def _relative_path(name: str, archive: str) -> str:
+    return f"{split_zip_address(archive)[0]}/{name}" if is_zip_address(archive) else name
 
 
 def _parts(name: str) -> list[str]:

