@@ -7,8 +7,8 @@ export function followSegmentations(managers) {
   const { segmentationService, displaySetService } = managers.servicesManager.services;
   segmentationService.subscribe(segmentationService.EVENTS.SEGMENTATION_ADDED, ({ segmentationId }) => {
     const displaySet = displaySetService.getDisplaySetByUID(segmentationId);
-    // What a model proposes becomes final when a person saves it, changed or not.
-    if (displaySet && !isProposal(displaySet)) {
+    // What was drawn here has no instance. What a model proposes becomes final when a person saves it, changed or not.
+    if (displaySet?.instance && !isProposal(displaySet)) {
       noteStored(managers, segmentationService.getSegmentation(segmentationId));
     }
   });

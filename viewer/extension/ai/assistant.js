@@ -35,7 +35,7 @@ export class Assistant {
       curve: [], // its epochs
       errors: {}, // by what failed: models, run, train, next
     });
-    this.promptLabel = 1; // value of the label that points show
+    this.prompted = null; // value of the label that points show, if the model has it
     this.epochs = null; // as many as the model's configuration says
   }
 
@@ -45,6 +45,12 @@ export class Assistant {
 
   get model() {
     return this.state.models?.find(({ name }) => name === this.state.model);
+  }
+
+  /* The value of the label that points show. */
+  get promptLabel() {
+    const { labels } = this.model;
+    return (labels.find(({ value }) => value === this.prompted) ?? labels[0]).value;
   }
 
   /* Keep the state up to date while the panel is there, until the returned function is called. */
@@ -58,7 +64,7 @@ export class Assistant {
       ...['SEGMENTATION_MODIFIED', 'SEGMENTATION_REMOVED', 'SEGMENTATION_REPRESENTATION_MODIFIED'].map(event =>
         segmentationService.subscribe(segmentationService.EVENTS[event], () => this.lookAtSegmentation())
       ),
-      { unsubscribe: this.points.follow(() => this.countPoints()) },
+      { unsubscribe: this.points.follow(() => this.lookAtPoints()) },
     ];
     this.isAttached = true;
     this.lookAtSeries();
@@ -76,16 +82,15 @@ export class Assistant {
       const { models, strategies } = await ask('/models');
       const known = ({ name }) => name === this.state.model;
       const model = models.find(known) ?? models.find(({ is_ready }) => is_ready) ?? models[0];
-      this.store.set({ models, strategies, model: model?.name ?? null });
-      this.store.set({ strategy: this.state.strategy ?? strategies[0]?.name });
-      await this.countLabelled();
+      const strategy = this.state.strategy ?? strategies[0].name;
+      this.store.set({ models, strategies, model: model?.name ?? null, strategy });
     });
+    await this.countLabelled();
   }
 
   choose(model) {
     this.setPoints(null);
     this.store.set({ model, errors: {} });
-    this.promptLabel = this.model.labels[0]?.value;
     this.countLabelled();
   }
 
@@ -94,7 +99,7 @@ export class Assistant {
     if (series?.SeriesInstanceUID !== this.state.series?.SeriesInstanceUID) {
       this.cancel();
       this.store.set({ series, result: null, labelling: null, errors: {} });
-      this.countPoints();
+      this.lookAtPoints();
       this.countLabelled();
     }
     this.lookAtSegmentation();
@@ -111,10 +116,19 @@ export class Assistant {
 
   async countLabelled() {
     const { model, series } = this.state;
-    if (model && series) {
-      const labelling = await ask('/progress', { query: { model, series: series.SeriesInstanceUID } });
-      this.store.set({ labelling });
+    if (!model || !series) {
+      return;
     }
+    await this.try(
+      'next',
+      async () => {
+        const labelling = await ask('/progress', { query: { model, series: series.SeriesInstanceUID } });
+        if (model === this.state.model && series === this.state.series) {
+          this.store.set({ labelling });
+        }
+      },
+      { keepError: true }
+    );
   }
 
   /* Let clicks set points on a side of what is looked for; null, or the same once more, ends that. */
@@ -131,16 +145,13 @@ export class Assistant {
     this.points.clear(this.state.series);
   }
 
-  countPoints() {
+  lookAtPoints() {
     const { series, points } = this.state;
     const count = series ? this.points.count(series) : 0;
-    if (count !== points.count) {
-      this.store.set({ points: { ...points, count } });
+    const side = this.points.isActive() ? points.side : null; // another tool may have been chosen
+    if (count !== points.count || side !== points.side) {
+      this.store.set({ points: { side, count } });
     }
-  }
-
-  prompt(label) {
-    this.promptLabel = label;
   }
 
   async run() {
@@ -210,10 +221,14 @@ export class Assistant {
   async watchTraining() {
     clearTimeout(this.watching);
     const wasTraining = this.isTraining;
-    await this.try('train', async () => {
-      const { training } = await ask('/training');
-      this.store.set({ training, curve: curveWith(this.state, training) });
-    }, { keepError: true });
+    await this.try(
+      'train',
+      async () => {
+        const { training } = await ask('/training');
+        this.store.set({ training, curve: curveWith(this.state, training) });
+      },
+      { keepError: true }
+    );
     if (this.isTraining) {
       clearTimeout(this.watching);
       this.watching = setTimeout(() => this.watchTraining(), INTERVAL);

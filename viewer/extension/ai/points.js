@@ -21,6 +21,12 @@ export class Points {
     this.managers.commandsManager.run('setToolActiveToolbar', { toolName: side ? TOOL : USUAL_TOOL });
   }
 
+  isActive() {
+    const { toolGroupService } = this.managers.servicesManager.services;
+    const groups = toolGroupService.getToolGroupIds().map(id => toolGroupService.getToolGroup(id));
+    return groups.some(group => group.getActivePrimaryMouseButtonTool() === TOOL);
+  }
+
   /* The points in a series, as parameters of a model: voxels (column, row, slice), and 1 inside, 0 outside. */
   params(displaySet) {
     const toVoxel = voxels(cornerstoneLibraries(this.managers).cornerstone, displaySet);
@@ -41,11 +47,11 @@ export class Points {
     this.managers.servicesManager.services.cornerstoneViewportService.getRenderingEngine()?.render();
   }
 
-  /* Call a function whenever points come and go, until the returned one is called. */
+  /* Call a function whenever points, or tools, come and go, until the returned one is called. */
   follow(listener) {
     const { cornerstone, cornerstoneTools } = cornerstoneLibraries(this.managers);
-    const { ANNOTATION_ADDED, ANNOTATION_COMPLETED, ANNOTATION_REMOVED } = cornerstoneTools.Enums.Events;
-    const events = [ANNOTATION_ADDED, ANNOTATION_COMPLETED, ANNOTATION_REMOVED];
+    const all = cornerstoneTools.Enums.Events;
+    const events = [all.ANNOTATION_ADDED, all.ANNOTATION_COMPLETED, all.ANNOTATION_REMOVED, all.TOOL_ACTIVATED];
     events.forEach(name => cornerstone.eventTarget.addEventListener(name, listener));
     return () => events.forEach(name => cornerstone.eventTarget.removeEventListener(name, listener));
   }

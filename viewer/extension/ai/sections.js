@@ -117,6 +117,7 @@ function pointsContent(assistant) {
   const options = model.labels.map(({ name, value }) =>
     make('option', { value, selected: value === assistant.promptLabel }, name)
   );
+  const onchange = ({ target }) => (assistant.prompted = Number(target.value));
   const sides = [
     [INSIDE, 'Inside'],
     [OUTSIDE, 'Outside'],
@@ -126,7 +127,7 @@ function pointsContent(assistant) {
     })
   );
   return [
-    make('select', { ariaLabel: 'Label', onchange: ({ target }) => assistant.prompt(Number(target.value)) }, options),
+    make('select', { ariaLabel: 'Label', onchange }, options),
     make(
       'div',
       { className: 'ai-row' },
