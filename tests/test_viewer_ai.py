@@ -218,7 +218,6 @@ def test_a_proposal_is_corrected_saved_and_learned_from(browser: Browser, ward: 
         part(viewer, "epochs").fill("3")
         part(viewer, "train").click()
         wait_for_training(viewer, lambda: "Dice" in part(viewer, "training").inner_text(timeout=1000))
-        viewer.screenshot("ai-training")
         wait_for_training(viewer, lambda: "Version" in part(viewer, "outcome").inner_text(timeout=1000))
 
         page.evaluate("window.wasHereBefore = true")
@@ -353,9 +352,29 @@ def test_a_wrong_checkpoint_is_told_in_the_panel(viewer: Viewer, unlabelled: War
     error = part(viewer, "error").inner_text()
     assert "weights that cannot be loaded" in error
     assert "Save the network's state alone" in error
-    viewer.screenshot("ai-error")
     part(viewer, "model").select_option("bright")
     run(viewer)
+
+
+def test_the_next_sample_may_be_in_the_same_study(browser: Browser, catalog: Catalog, tmp_path: Path) -> None:
+    series = [phantom(slices, SIZE) for slices in (SLICES, SLICES // 2)]
+    ingested(catalog, *(write(tmp_path / str(len(images)), images) for images in series))
+    assert len({images[0].StudyInstanceUID for images in series}) == 1
+    write_bundle(catalog.home.models, "bright")
+
+    def slices() -> int:
+        return viewer.page.evaluate("cornerstone.getEnabledElements()[0]?.viewport.getImageIds().length ?? 0")
+
+    with running(catalog) as server, new_page(browser) as page:
+        viewer = Viewer(page, server.url)
+        viewer.open_study(series[0][0].StudyInstanceUID)
+        first = viewer.wait_for(slices)
+        open_panel(viewer, "bright")
+
+        part(viewer, "next").click()
+
+        viewer.wait_for(lambda: slices() == SLICES + SLICES // 2 - first)
+        assert part(viewer, "labels").is_visible()
 
 
 def test_what_cannot_be_learned_from_is_told_in_the_panel(viewer: Viewer, unlabelled: Ward) -> None:

@@ -9,26 +9,25 @@ export function curves(points) {
   const dices = points.map(({ dice }) => dice);
   const figure = make('div', { data: { cy: 'ai-curves' } });
   const lines = [
-    line(losses, Math.max(...losses), 'hsl(var(--muted-foreground))'),
-    line(dices, 1, 'hsl(var(--highlight))'),
+    line(losses, Math.max(...losses), 'ai-loss'),
+    line(dices, 1, 'ai-dice'),
   ];
   figure.innerHTML = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none">${lines.join('')}</svg>`;
   figure.append(
     make(
       'div',
       { className: 'ai-legend ai-quiet' },
-      make('span', {}, 'loss'),
-      make('span', { className: 'ai-done' }, 'Dice, from 0 to 1')
+      make('span', { className: 'ai-loss' }, 'loss'),
+      make('span', { className: 'ai-dice' }, 'Dice, from 0 to 1')
     )
   );
   return figure;
 }
 
-function line(values, most, colour) {
+function line(values, most, className) {
   const step = WIDTH / (values.length - 1);
   const points = values
     .map((value, at) => value !== null && `${(at * step).toFixed(2)},${(HEIGHT * (1 - value / most)).toFixed(2)}`)
     .filter(Boolean);
-  return `<polyline points="${points.join(' ')}" fill="none" stroke="${colour}" stroke-width="1.5"
-    vector-effect="non-scaling-stroke" />`;
+  return `<polyline class="${className}" points="${points.join(' ')}" />`;
 }

@@ -158,18 +158,14 @@ function trainContent(assistant) {
       dice !== null && `Dice ${dice.toFixed(3)}`,
     ];
     return [
-      make('p', {}, `${name} learns`),
-      bar(total ? epoch / total : 0),
       make(
         'div',
         { className: 'ai-row' },
-        make(
-          'span',
-          { className: 'ai-grow ai-quiet ai-number', data: { cy: 'ai-training' } },
-          numbers.filter(Boolean).join(', ')
-        ),
+        make('span', { className: 'ai-grow', title: name }, `${name} learns`),
         button('ai-stop', 'Stop', () => assistant.stopTraining(), { className: 'ai-second' })
       ),
+      bar(total ? epoch / total : 0),
+      make('p', { className: 'ai-quiet ai-number', data: { cy: 'ai-training' } }, numbers.filter(Boolean).join(', ')),
       curve.length > 1 && curves(curve),
       details.length > 0 && make('p', { className: 'ai-quiet' }, details.at(-1)),
       errorBox(errors.train),
