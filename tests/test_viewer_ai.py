@@ -20,6 +20,8 @@ from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.runner import Runner
 from dbx.pixels.ai.segmentation import read_segmentation
 from dbx.pixels.ai.series import Series, read_series
+from dbx.pixels.ai.train_process import work
+from dbx.pixels.ai.training import Queue
 from dbx.pixels.table import EVERYTHING
 from headers import PYDICOM_DATA
 from trainings import SIZE, SLICES, Ward, admit, new_model
@@ -161,6 +163,7 @@ def wait_for_training(viewer: Viewer, condition: Callable[[], bool]) -> None:
         viewer.page.wait_for_timeout(200)
 
 
+@pytest.mark.timeout(900)  # it trains twice, the second time as a process that is nice to others
 def test_a_proposal_is_corrected_saved_and_learned_from(browser: Browser, ward: Ward) -> None:
     series = series_of(ward, 3)
     found = Runner(ward.models, ward.index).run("organs", series.SeriesInstanceUID, EVERYTHING)
@@ -386,3 +389,28 @@ def test_what_cannot_be_learned_from_is_told_in_the_panel(viewer: Viewer, unlabe
     part(viewer, "train").click()
 
     assert "has nothing to learn from" in part(viewer, "error").inner_text()
+
+
+def test_a_killed_training_is_told_in_the_panel(browser: Browser, catalog: Catalog, tmp_path: Path) -> None:
+    ward = admit(catalog, tmp_path / "data", 1)
+    ward.segment(0)
+    new_model(ward.models, "organs")
+    queue = Queue(catalog.home.trainings)
+    with queue.working() as is_mine:
+        assert is_mine
+        ward.trainings.start("organs", EVERYTHING)
+        folder = queue.next()
+        assert folder
+        for _ in range(3):
+            folder.count_start()
+        work(folder)
+    with running(catalog) as server, new_page(browser) as page:
+        viewer = Viewer(page, server.url)
+        open_series(viewer, series_of(ward, 0))
+        open_panel(viewer, "organs")
+
+        error = part(viewer, "error").inner_text()
+
+        assert "was killed 3 times" in error
+        assert "Close other programs" in error
+        assert part(viewer, "train").is_enabled()

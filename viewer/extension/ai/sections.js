@@ -197,7 +197,7 @@ function trainContent(assistant) {
 function outcome({ model, status, details }, curve) {
   const told = details.at(-1) ?? (status === 'STOPPED' ? 'Stopped.' : 'Done.');
   if (status === 'ERROR') {
-    return errorBox(new Error(`Training ${model} failed: ${told}`));
+    return errorBox(new Error(`The training failed. ${told}`));
   }
   return [
     curve.length > 1 && curves(curve),
