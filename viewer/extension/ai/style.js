@@ -14,7 +14,7 @@ export const STYLE = `
 .pixels-ai input[type=number] { width: 64px; }
 .pixels-ai button { background: hsl(var(--primary) / 0.6); color: hsl(var(--foreground)); height: 28px; padding: 0 12px;
   border-radius: 4px; white-space: nowrap; }
-.pixels-ai button:hover:enabled { background: hsl(var(--primary)); }
+.pixels-ai button:hover:enabled { background: hsl(var(--primary)); color: hsl(var(--foreground)); }
 .pixels-ai button:disabled { opacity: 0.4; }
 .pixels-ai button.ai-second { background: none; border: 1px solid hsl(var(--input)); color: hsl(var(--primary)); }
 .pixels-ai button.ai-chosen { background: hsl(var(--primary) / 0.3); }
