@@ -88,9 +88,17 @@ def test_a_frame_of_several(served: Served) -> None:
         ({"rows": "4097", "columns": "4097"}, 400),
         ({"region": "1,1,0,0"}, 400),
         ({"imageQuality": "200"}, 400),
+        ({"anonymize": "yes"}, 406),
+        ({"anonymize": "yes", "contentType": "application/dicom"}, 406),
     ],
 )
 def test_what_cannot_be_answered_is_said(served: Served, options: dict[str, str], status: int) -> None:
     response = get(served, "CT_small", **options)
     assert response.status_code == status
     assert response.json()["error"]
+
+
+def test_what_has_no_effect_is_told(served: Served) -> None:
+    response = get(served, "CT_small", presentationUID="1.2.3")
+    assert response.status_code == 200
+    assert "presentationUID has no effect" in response.headers["warning"]

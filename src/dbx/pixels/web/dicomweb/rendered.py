@@ -158,7 +158,8 @@ def requested_quality(text: str | None) -> int:
 
 def ignored(query: QueryParams) -> list[str]:
     """Say which of the parameters of PS3.18 8.3.5.1 and 9.1.2 have no effect."""
-    return [f"{name} has no effect" for name in ("annotation", "iccprofile") if query.get(name, "no") != "no"]
+    names = ("annotation", "iccprofile", "presentationUID")
+    return [f"{name} has no effect" for name in names if query.get(name, "no") != "no"]
 
 
 def encoded(picture: NDArray[np.uint8], media_type: str, quality: int) -> bytes:

@@ -42,6 +42,8 @@ def retrieve_by_query(request: Request) -> Response:
     query = request.query_params
     if query.get("requestType") != "WADO":
         raise HttpError(400, "requestType has to be WADO")
+    if query.get("anonymize", "no") != "no":
+        raise HttpError(406, "objects cannot be had without what identifies the patient: anonymize is not supported")
     instance = _instance(request)
     single_frame = instance.pixels["pixel_data"] is not None and (instance.pixels["NumberOfFrames"] or 1) == 1
     is_picture = single_frame or "frameNumber" in query
