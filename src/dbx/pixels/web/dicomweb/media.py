@@ -13,7 +13,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dbx.pixels.web.dicomweb.streaming import StreamedResponse
+from dbx.pixels.web.dicomweb.streaming import StreamedResponse, spooled
 from dbx.pixels.web.errors import HttpError
 
 DICOM = "application/dicom"
@@ -166,6 +166,12 @@ def multipart_related(parts: Iterable[Part], root_type: str) -> StreamedResponse
     """
     boundary = uuid.uuid4().hex
     return StreamedResponse(_lines(parts, boundary), headers=_related(root_type, boundary))
+
+
+def multipart_spooled(parts: Iterable[Part], root_type: str) -> Response:
+    """Make a ``multipart/related`` answer of parts, which are made now; see `spooled`."""
+    boundary = uuid.uuid4().hex
+    return spooled(_lines(parts, boundary), _related(root_type, boundary))
 
 
 def one_part(part: Part, media_type: MediaType) -> Response:

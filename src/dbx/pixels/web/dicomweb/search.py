@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import chain, repeat
 
 import orjson
 from pydicom.datadict import tag_for_keyword
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from dbx.pixels.index import BULK_ROOT, Key, Level, Search
-from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_related, negotiate
+from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_spooled, negotiate
 from dbx.pixels.web.dicomweb.native_xml import native_xml
 from dbx.pixels.web.dicomweb.numbers import LARGEST, whole_number
+from dbx.pixels.web.dicomweb.streaming import spooled
 from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
@@ -30,13 +31,13 @@ _OFFERED = (MediaType(DICOM_JSON), MediaType("application/json"), MediaType(DICO
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 
 
-async def _search(request: Request, level: Level) -> Response:
+def _search(request: Request, level: Level) -> Response:
     media_type = negotiate(request, _OFFERED)
     server = request.app.state.server
     search = parse_search(request, level)
     most = MOST_WITH_ALL if search.include_all else MOST
     asked = search if search.limit is not None and search.limit <= most else replace(search, limit=most + 1)
-    found = await run_in_threadpool(server.index.search, asked, server.principal(request))
+    found = server.index.search(asked, server.principal(request))
     texts, warnings = found.texts, found.warnings
     if len(texts) > most:
         texts = texts[:most]
@@ -50,23 +51,23 @@ async def _search(request: Request, level: Level) -> Response:
         return Response(status_code=204, headers=headers)
     if media_type.multipart:
         parts = (Part(DICOM_XML, native_xml(orjson.loads(_resolved(text, root)))) for text in texts)
-        response: Response = multipart_related(parts, DICOM_XML)
+        response = multipart_spooled(parts, DICOM_XML)
         response.headers.update(headers)
         return response
-    body = _resolved(b"[" + b",".join(texts) + b"]", root)
-    return Response(body, media_type=media_type.name, headers=headers)
+    pieces = (prefix + _resolved(text, root) for prefix, text in zip(chain([b"["], repeat(b",")), texts, strict=False))
+    return spooled(chain(pieces, [b"]"]), {"Content-Type": media_type.name, **headers})
 
 
-async def _studies(request: Request) -> Response:
-    return await _search(request, Level.STUDY)
+def _studies(request: Request) -> Response:
+    return _search(request, Level.STUDY)
 
 
-async def _series(request: Request) -> Response:
-    return await _search(request, Level.SERIES)
+def _series(request: Request) -> Response:
+    return _search(request, Level.SERIES)
 
 
-async def _instances(request: Request) -> Response:
-    return await _search(request, Level.INSTANCE)
+def _instances(request: Request) -> Response:
+    return _search(request, Level.INSTANCE)
 
 
 routes = [

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from tempfile import SpooledTemporaryFile
+from typing import IO, TypeVar
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
 #: Bytes that are sent at once.
 PIECE = 1 << 16
+
+#: Bytes of an answer that may be in memory until a slow client has read them.
+IN_MEMORY = 1 << 20
 
 _Piece = TypeVar("_Piece")
 
@@ -57,3 +61,22 @@ async def _all_pieces(begun: list[bytes], others: AsyncGenerator[bytes]) -> Asyn
         yield begun.pop(0)
     async for piece in others:
         yield piece
+
+
+def spooled(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Response:
+    """Answer with pieces that are made at once; if they are more than `IN_MEMORY`, a file holds them for the client."""
+    file: IO[bytes] = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed when it has been sent
+    for piece in pieces:
+        file.write(piece)
+    size = file.tell()
+    file.seek(0)
+    if size > IN_MEMORY:
+        return StreamedResponse(_pieces_of(file), headers={**headers, "Content-Length": str(size)})
+    with file:
+        return Response(file.read(), headers=headers)
+
+
+def _pieces_of(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE):
+            yield piece
