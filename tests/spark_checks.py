@@ -16,6 +16,7 @@ from pyspark.ml import Pipeline
 from pyspark.sql import DataFrame, SparkSession
 
 from dbx.pixels import Catalog
+from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.ingest import Summary, ingest
 from dbx.pixels.catalog.selection import Archives
 from dbx.pixels.dicom import DicomMetaExtractor, DicomThumbnailExtractor
@@ -50,6 +51,14 @@ def ingested(catalog: Catalog, path: Path, **options: bool) -> Summary:
     """Ingest a folder, archives in place."""
     selection = catalog.selection(path, pattern=None, recurse=True, archives=Archives.IN_PLACE, extract_to=None)
     return ingest(catalog, selection, **options)
+
+
+def streamed(catalog: Catalog, path: Path, checkpoint: Path, **options: int) -> Tally:
+    """Run a stream of the folder until all that is there is saved."""
+    listed = catalog.catalog(
+        path, streaming=True, streamCheckpointBasePath=str(checkpoint), triggerAvailableNow=True, **options
+    )
+    return catalog.save(DicomMetaExtractor(catalog).transform(listed))
 
 
 def rows(catalog: Catalog) -> pa.Table:
@@ -186,6 +195,18 @@ class SparkChecks:
         table = rows(embedded)
         assert table.num_rows == 3
         assert table["thumbnail"].null_count == 1
+
+    def test_streams_save_each_object_once(self, spark: SparkSession, folder: Path, home: Path, tmp_path: Path) -> None:
+        embedded, on_spark = Catalog(home=str(home)), Catalog(spark, home=str(home))
+        assert streamed(on_spark, folder, tmp_path / "checkpoint", maxFilesPerTrigger=2).indexed == 2
+        shutil.copy(TEST_FILES / "JPEG2000.dcm", folder)
+        shutil.copy(TEST_FILES / "rtplan.dcm", folder / "CT_small.dcm")
+        assert streamed(on_spark, folder, tmp_path / "checkpoint").indexed == 2
+        assert streamed(embedded, folder, tmp_path / "checkpoint").indexed == 0
+        shutil.copy(TEST_FILES / "rtdose.dcm", folder)
+        assert streamed(embedded, folder, tmp_path / "checkpoint").indexed == 1
+        assert streamed(on_spark, folder, tmp_path / "checkpoint").indexed == 0
+        assert rows(embedded)["Modality"].to_pylist() == ["RTPLAN", "NM", "MR", None, "RTDOSE"]
 
     def test_paths_that_come_twice_are_saved_once(self, spark: SparkSession, folder: Path, home: Path) -> None:
         catalog = Catalog(spark, home=str(home))

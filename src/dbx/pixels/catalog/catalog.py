@@ -13,9 +13,8 @@ from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.discovery import Discovery
 from dbx.pixels.catalog.engines import engine_for
 from dbx.pixels.catalog.known import Known
-from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.catalog.selection import Archives, Selection
-from dbx.pixels.catalog.streaming import Stream, StreamingFrame, run_stream, seconds
+from dbx.pixels.catalog.streaming import Stream, seconds
 from dbx.pixels.dicom.transformers import FileTypeExtractor, TagExtractor
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.engine.transformer import ColumnSelector
@@ -145,7 +144,7 @@ class Catalog:
             stream = self._stream(
                 selection, streamCheckpointBasePath, triggerProcessingTime, triggerAvailableNow, maxFilesPerTrigger
             )
-            frame: Any = StreamingFrame(LISTED_SCHEMA, stream)
+            frame = self.engine.stream(stream, self.location())
         else:
             for name, value in (
                 ("streamCheckpointBasePath", streamCheckpointBasePath),
@@ -211,10 +210,10 @@ class Catalog:
         if mode not in ("append", "overwrite"):
             raise ArgumentError("mode", f"{mode!r} is no mode", "Use 'append' or 'overwrite'.")
         target = ObjectTable.create_if_missing(self.location(table))
-        if isinstance(df, StreamingFrame):
+        if getattr(df, "isStreaming", False):
             if mode == "overwrite":
                 raise ArgumentError("mode", "a stream cannot overwrite a table", "Use mode='append'.")
-            return run_stream(df, target)
+            return self.engine.run_stream(df, target)
         tally = Tally()
         # What is overwritten goes last: at no moment is a row missing that is in both.
         before = Known.under((), target.location) if mode == "overwrite" else Known.nothing()

@@ -29,19 +29,19 @@ class Checkpoint:
 
     Attributes
     ----------
+    folder : pathlib.Path
+        The folder.
     id : str
         The stream's application id in the table's transactions.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._plans = folder / "plans"
         self._saved = folder / "saved"
         self._plans.mkdir(parents=True, exist_ok=True)
         self._saved.mkdir(exist_ok=True)
-        identity = folder / "stream.json"
-        if not identity.exists():
-            _write_whole(identity, json.dumps({"id": str(uuid.uuid4())}).encode())
-        self.id: str = json.loads(identity.read_text())["id"]
+        self.id = identity(folder)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -52,12 +52,12 @@ class Checkpoint:
         StorageError
             If one does.
         """
-        with (self._plans.parent / "lock").open("w") as lock:
+        with (self.folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StorageError(
-                    str(self._plans.parent), "another process runs this stream", "Wait for it, or stop it."
+                    str(self.folder), "another process runs this stream", "Wait for it, or stop it."
                 ) from None
             yield
 
@@ -72,6 +72,12 @@ class Checkpoint:
     def mark_saved(self, number: int) -> None:
         """Remember that a batch is in the table."""
         _write_whole(self._saved / f"{number:012d}", b"")
+
+    def mark_all_saved(self, last: int) -> None:
+        """Remember that all batches up to one are in the table."""
+        for number in self._numbers(self._plans) - self._numbers(self._saved):
+            if number <= last:
+                self.mark_saved(number)
 
     def unsaved(self) -> Iterator[tuple[int, pa.Table]]:
         """Yield number and objects of the batches that were planned and not marked as saved."""
@@ -94,6 +100,15 @@ class Checkpoint:
     @staticmethod
     def _numbers(folder: Path) -> set[int]:
         return {int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()}
+
+
+def identity(folder: Path) -> str:
+    """Return the application id of what is remembered in a folder, which are made if they are not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "stream.json"
+    if not file.exists():
+        _write_whole(file, json.dumps({"id": str(uuid.uuid4())}).encode())
+    return str(json.loads(file.read_text())["id"])
 
 
 def _write_whole(path: Path, content: bytes | pa.Buffer) -> None:

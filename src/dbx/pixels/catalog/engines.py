@@ -11,8 +11,9 @@ from dbx.pixels.catalog.archives import open_archives
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.discovery import OpenArchives
 from dbx.pixels.catalog.known import Known
-from dbx.pixels.catalog.objects import object_frame
+from dbx.pixels.catalog.objects import LISTED_SCHEMA, object_frame
 from dbx.pixels.catalog.saving import save_frame
+from dbx.pixels.catalog.streaming import Stream, StreamingFrame, run_stream
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.engine.transformer import is_spark
 from dbx.pixels.errors import ArgumentError, EngineError
@@ -38,6 +39,12 @@ class Engine(Protocol):
     def load(self, location: str, principal: Principal) -> Any:
         """Make a frame of a table's rows."""
 
+    def stream(self, stream: Stream, location: str) -> Any:
+        """Make the frame of a stream's objects, on their way to a table."""
+
+    def run_stream(self, df: Any, table: ObjectTable) -> Tally:
+        """Save the batches of what was made of such a frame."""
+
     @property
     def open_archives(self) -> OpenArchives:
         """What does the work of `dbx.pixels.catalog.archives.open_archives`."""
@@ -58,6 +65,14 @@ class EmbeddedEngine:
     """This machine."""
 
     open_archives = staticmethod(open_archives)
+
+    def stream(self, stream: Stream, location: str) -> Frame:  # noqa: ARG002 - the protocol's argument
+        """Make a frame that `run_stream` runs."""
+        return StreamingFrame(LISTED_SCHEMA, stream)
+
+    def run_stream(self, df: Any, table: ObjectTable) -> Tally:
+        """Save batch after batch."""
+        return run_stream(df, table)
 
     def check(self, table: ObjectTable) -> None:
         """Nothing is far away."""

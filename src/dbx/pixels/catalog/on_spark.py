@@ -17,6 +17,7 @@ from dbx.pixels.catalog.discovery import OpenArchives
 from dbx.pixels.catalog.engines import Batches
 from dbx.pixels.catalog.known import Known
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
+from dbx.pixels.catalog.streaming import Stream
 from dbx.pixels.engine.spark.check import check_executors
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.frame import SparkFrame, spread
@@ -70,6 +71,7 @@ class SparkEngine:
 
     def __init__(self, session: Any) -> None:
         self._session = session
+        self._stream: tuple[Stream, str] | None = None
         self._tasks = 1
         self._checked: set[str] = set()
 
@@ -90,7 +92,29 @@ class SparkEngine:
                 "df", f"{type(df).__name__} is no DataFrame of Spark", "Make one of it: spark.createDataFrame(df)."
             )
         self.check(table)
-        self._save(df, table, tally, met)
+        _save(df, table, tally, met)
+
+    def stream(self, stream: Stream, location: str) -> Any:
+        """Make a streaming DataFrame."""
+        try:
+            from dbx.pixels.catalog.stream_on_spark import stream_frame
+        except ImportError as error:
+            raise EngineError("streaming", "needs Spark 4.2 or later", "Use a newer one, or leave it out.") from error
+        self._stream = stream, location
+        return stream_frame(self._session, stream, location)
+
+    def run_stream(self, df: Any, table: ObjectTable) -> Tally:
+        """Let Structured Streaming save batch after batch."""
+        from dbx.pixels.catalog.stream_on_spark import run_stream
+
+        if self._stream is None or self._stream[1] != table.location:
+            raise ArgumentError(
+                "table",
+                "is not the one of the catalog that the stream is from",
+                "Name it there: Catalog(spark, table).",
+            )
+        self.check(table)
+        return run_stream(df, self._stream[0], table, save_batch)
 
     @property
     def open_archives(self) -> OpenArchives:
@@ -119,22 +143,26 @@ class SparkEngine:
     ) -> None:
         """Save in one commit each what keeps all executors busy for a while."""
         for objects in _groups(make_batches(), schema, self._tasks * CHUNK_ROWS):
-            self._save(transform(spread(self._session, objects)), table, tally, Known.nothing())
+            _save(transform(spread(self._session, objects)), table, tally, Known.nothing())
             on_done(objects.num_rows)
 
-    def _save(
-        self, df: Any, table: ObjectTable, tally: Tally, met: Known, transaction: StreamTransaction | None = None
-    ) -> None:
-        frame = SparkFrame.of(df)
-        version = table.add_columns(frame.schema)
-        with telling():
-            staging = _Stage(frame.schema, table.location, version, met.knows_any)
-            reports = [json.loads(row.report) for row in frame.map_task(staging, _REPORTS).collect()]
-        staged = [Staged.from_json(report["staged"]) for report in reports]
-        commit_staged(table, staged, version, transaction=transaction)
-        for report in reports:
-            tally.add_tally(Tally(**report["tally"]))
-            met.meet(report["paths"])
+
+def save_batch(df: Any, table: ObjectTable, tally: Tally, transaction: StreamTransaction) -> None:
+    """Save a batch of a stream; on whatever machine Spark calls this."""
+    _save(df, table, tally, Known.nothing(), transaction)
+
+
+def _save(df: Any, table: ObjectTable, tally: Tally, met: Known, transaction: StreamTransaction | None = None) -> None:
+    frame = SparkFrame.of(df)
+    version = table.add_columns(frame.schema)
+    with telling():
+        staging = _Stage(frame.schema, table.location, version, met.knows_any)
+        reports = [json.loads(row.report) for row in frame.map_task(staging, _REPORTS).collect()]
+    staged = [Staged.from_json(report["staged"]) for report in reports]
+    commit_staged(table, staged, version, transaction=transaction)
+    for report in reports:
+        tally.add_tally(Tally(**report["tally"]))
+        met.meet(report["paths"])
 
 
 def _groups(batches: Any, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:

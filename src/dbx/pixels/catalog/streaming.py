@@ -130,17 +130,31 @@ def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
         while True:
             for number, listed in checkpoint.unsaved():
                 save(number, listed)
-            known = Known.under(stream.selection.roots, table.location)
-            discovery = Discovery(stream.selection, stream.home, known)
-            wanted = _unplanned(discovery.batches(), Known(checkpoint.planned()), known)
-            for listed in _micro_batches(wanted, stream.max_files):
-                save(checkpoint.plan(listed), listed)
+            for number, listed in plan_batches(stream, checkpoint, table.location):
+                save(number, listed)
             if stream.interval is None:
                 return tally
             try:
                 time.sleep(stream.interval)
             except KeyboardInterrupt:
                 return tally
+
+
+def plan_batches(stream: Stream, checkpoint: Checkpoint, location: str) -> Iterator[tuple[int, pa.Table]]:
+    """Look for objects that neither the table nor the checkpoint knows, and plan the batches that they make.
+
+    Yields
+    ------
+    number : int
+        The plan's.
+    rows : pyarrow.Table
+        Its objects, of `LISTED_SCHEMA`.
+    """
+    known = Known.under(stream.selection.roots, location)
+    discovery = Discovery(stream.selection, stream.home, known)
+    wanted = _unplanned(discovery.batches(), Known(checkpoint.planned()), known)
+    for listed in _micro_batches(wanted, stream.max_files):
+        yield checkpoint.plan(listed), listed
 
 
 def seconds(interval: str) -> float:

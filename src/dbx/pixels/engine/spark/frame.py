@@ -121,15 +121,27 @@ def spread(session: Any, rows: pa.Table, *, least_rows: int = LEAST_TASK_ROWS) -
     pyspark.sql.DataFrame
         With the same columns.
     """
-    size = min(TASK_ROWS, max(least_rows, -(-rows.num_rows // TASKS)))
-    parts = [(start, packed(rows.slice(start, size))) for start in range(0, rows.num_rows, size)]
-    df = session.createDataFrame(parts, spark_schema(_PARTS))
+    parts = list(parts_of(rows, least_rows))
+    df = session.createDataFrame(parts, spark_schema(PARTS))
     if len(parts) > 1:
         df = df.repartitionByRange(len(parts), "start")
-    return SparkFrame(df, _PARTS, (), _PARTS).map_task(_parts_unpacked, rows.schema)
+    return unpacked_parts(df, rows.schema)
 
 
-_PARTS = pa.schema([pa.field("start", pa.int64()), pa.field("rows", pa.binary())])
+#: Rows that travel from the driver to one task, packed, with the number of the first of them.
+PARTS = pa.schema([pa.field("start", pa.int64()), pa.field("rows", pa.binary())])
+
+
+def parts_of(rows: pa.Table, least_rows: int = LEAST_TASK_ROWS) -> Iterator[tuple[int, bytes]]:
+    """Cut rows into what a task each gets: rows of `PARTS`."""
+    size = min(TASK_ROWS, max(least_rows, -(-rows.num_rows // TASKS)))
+    for start in range(0, rows.num_rows, size):
+        yield start, packed(rows.slice(start, size))
+
+
+def unpacked_parts(df: Any, schema: pa.Schema) -> Any:
+    """Make the DataFrame of the rows that are packed in one of `PARTS`."""
+    return SparkFrame(df, PARTS, (), PARTS).map_task(_unpacked, schema)
 
 
 def packed(rows: pa.Table) -> bytes:
@@ -145,7 +157,7 @@ def unpacked(rows: Any) -> pa.RecordBatchReader:
     return pa.ipc.open_stream(rows)
 
 
-def _parts_unpacked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _unpacked(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for part in batch["rows"]:
             yield from unpacked(part.as_buffer())

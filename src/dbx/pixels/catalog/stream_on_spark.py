@@ -1,0 +1,185 @@
+"""Streams on Spark: our discovery is the source, Structured Streaming runs it, and each batch is one commit."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
+from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
+
+from dbx.pixels.catalog.checkpoint import Checkpoint, identity
+from dbx.pixels.catalog.chunks import Tally
+from dbx.pixels.catalog.objects import LISTED_SCHEMA
+from dbx.pixels.catalog.streaming import Stream, plan_batches
+from dbx.pixels.engine.spark.failures import telling
+from dbx.pixels.engine.spark.frame import PARTS, parts_of, unpacked_parts
+from dbx.pixels.engine.spark.types import spark_schema
+from dbx.pixels.table.objects import ObjectTable, StreamTransaction
+from dbx.pixels.table.upkeep import optimize_if_due
+
+_SOURCE = "pixels_objects"
+
+
+class ObjectSource(DataSource):
+    """New and changed objects. Spark makes it in Python processes of its own, from the option `stream`."""
+
+    def __init__(self, options: MutableMapping[str, str]) -> None:
+        self._stream, self._location = pickle.loads(base64.b64decode(options["stream"]))
+
+    @classmethod
+    def name(cls) -> str:
+        return _SOURCE
+
+    def schema(self) -> Any:
+        return spark_schema(PARTS)
+
+    def streamReader(self, schema: Any) -> ObjectReader:  # noqa: ARG002 - the base class's argument
+        return ObjectReader(self._stream, self._location)
+
+
+class ObjectReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
+    """Tells Spark of batches by the numbers of their plans in the stream's checkpoint.
+
+    Parameters
+    ----------
+    stream : Stream
+        Where to look.
+    location : str
+        The table's; what it knows is not read again.
+    """
+
+    def __init__(self, stream: Stream, location: str) -> None:
+        self._stream = stream
+        self._location = location
+        self._checkpoint = stream.checkpoint(location)
+        self._is_planned = False
+
+    def initialOffset(self) -> dict:
+        return {"plan": 0}
+
+    def prepareForTriggerAvailableNow(self) -> None:
+        self._plan()
+        self._is_planned = True
+
+    def latestOffset(self, start: dict, limit: Any) -> dict:  # noqa: ARG002
+        after = start["plan"]
+        if self._next(after) is None and not self._is_planned:
+            self._plan()
+        return {"plan": self._next(after) or after}
+
+    def partitions(self, start: dict, end: dict) -> Sequence[InputPartition]:
+        return [
+            InputPartition(part)
+            for number, rows in self._checkpoint.unsaved()
+            if start["plan"] < number <= end["plan"]
+            for part in parts_of(rows)
+        ]
+
+    def read(self, partition: InputPartition) -> Iterator[tuple]:
+        yield partition.value
+
+    def commit(self, end: dict) -> None:
+        self._checkpoint.mark_all_saved(end["plan"])
+
+    def _next(self, after: int) -> int | None:
+        return next((number for number, _ in self._checkpoint.unsaved() if number > after), None)
+
+    def _plan(self) -> None:
+        for _ in plan_batches(self._stream, self._checkpoint, self._location):
+            pass
+
+
+@dataclass(frozen=True)
+class _SaveBatch:
+    """What Spark calls with each batch, perhaps again after a crash, and where its driver runs."""
+
+    location: str
+    application_id: str
+    tallies: Path
+    save: Callable[[Any, ObjectTable, Tally, StreamTransaction], None]
+
+    def __call__(self, df: Any, number: int) -> None:
+        table = ObjectTable.open(self.location)
+        done = table.transaction_version(self.application_id)
+        if done is not None and done >= number:
+            return
+        tally = Tally()
+        self.save(df, table, tally, StreamTransaction(self.application_id, number))
+        with self.tallies.open("a") as file:
+            file.write(json.dumps(asdict(tally)) + "\n")
+        optimize_if_due(table)
+
+
+def stream_frame(session: Any, stream: Stream, location: str) -> Any:
+    """Make the streaming DataFrame of a stream's objects."""
+    session.dataSource.register(ObjectSource)
+    packed = base64.b64encode(pickle.dumps((stream, location))).decode()
+    source = session.readStream.format(_SOURCE).option("stream", packed).load()
+    return unpacked_parts(source, LISTED_SCHEMA)
+
+
+def run_stream(
+    df: Any, stream: Stream, table: ObjectTable, save: Callable[[Any, ObjectTable, Tally, StreamTransaction], None]
+) -> Tally:
+    """Save a stream's batches until it ends, or for as long as nobody interrupts it.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+        What was made of `stream_frame`.
+    stream : Stream
+        The stream that it came from.
+    table : ObjectTable
+        Where to save.
+    save : callable
+        Saves one batch: a DataFrame, the table, a tally to add to, and the transaction that it is.
+
+    Returns
+    -------
+    Tally
+        What the rows held.
+
+    Raises
+    ------
+    StorageError
+        If another process runs the same stream, or a root does not exist.
+    EngineError
+        If Spark fails.
+    """
+    checkpoint = stream.checkpoint(table.location)
+    spark_checkpoint = checkpoint.folder / "spark"
+    tallies = checkpoint.folder / "tallies"
+    with checkpoint.exclusive(), telling():
+        tallies.unlink(missing_ok=True)
+        batches = _SaveBatch(table.location, identity(spark_checkpoint), tallies, save)
+        writer = df.writeStream.foreachBatch(batches).option("checkpointLocation", f"file://{spark_checkpoint}")
+        if stream.interval is None:
+            writer = writer.trigger(availableNow=True)
+        else:
+            writer = writer.trigger(processingTime=f"{stream.interval * 1000:.0f} milliseconds")
+        query = writer.start()
+        try:
+            query.awaitTermination()
+        except KeyboardInterrupt:
+            query.stop()
+        _mark_saved(query, checkpoint)
+        table.refresh()
+        lines = tallies.read_text().splitlines() if tallies.exists() else []
+    tally = Tally()
+    for line in lines:
+        tally.add_tally(Tally(**json.loads(line)))
+    return tally
+
+
+def _mark_saved(query: Any, checkpoint: Checkpoint) -> None:
+    """Remember the last batches, of which Spark tells the source only when it goes on."""
+    progress = query.lastProgress
+    for source in progress["sources"] if progress else ():
+        end = source["endOffset"]
+        checkpoint.mark_all_saved((json.loads(end) if isinstance(end, str) else end)["plan"])
