@@ -18,10 +18,13 @@ from bundles import write_bundle
 from dbx.pixels import Catalog
 from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.runner import Runner
-from dbx.pixels.ai.segmentation import read_segmentation
+from dbx.pixels.ai.segmentation import read_segmentation, write_segmentation
 from dbx.pixels.ai.series import Series, read_series
+from dbx.pixels.ai.storing import store
 from dbx.pixels.ai.train_process import work
 from dbx.pixels.ai.training import Queue
+from dbx.pixels.catalog.arrivals import LabelState
+from dbx.pixels.catalog.uploads import Uploads
 from dbx.pixels.table import EVERYTHING
 from headers import PYDICOM_DATA
 from trainings import SIZE, SLICES, Ward, admit, new_model
@@ -211,6 +214,11 @@ def test_a_proposal_is_corrected_saved_and_learned_from(browser: Browser, ward: 
         )
         assert row == {"label_state": "final", "model": "organs", "model_version": found.version}
 
+        assert [segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning for segment in stored.SegmentSequence] == [
+            "Liver",
+            "Spleen",
+        ]
+
         open_series(viewer, series)
         viewer.open_no_image("organs")
         viewer.wait_for(lambda: [count for count in viewer.segmented_voxels() if count])
@@ -239,6 +247,35 @@ def test_a_proposal_is_corrected_saved_and_learned_from(browser: Browser, ward: 
         part(viewer, "next").click()
         assert "no other series without a label" in part(viewer, "error").inner_text()
         assert viewer.problems == []
+
+
+def test_a_proposal_that_was_loaded_and_saved_names_its_model(
+    browser: Browser, catalog: Catalog, tmp_path: Path
+) -> None:
+    images = phantom(SLICES, SIZE)
+    index = ingested(catalog, write(tmp_path / "ct", images))
+    write_bundle(catalog.home.models, "spleens", labels=["background", "spleen"])
+    found = Runner(Models(catalog.home.models), index).run("spleens", images[0].SeriesInstanceUID, EVERYTHING)
+    store(write_segmentation(found), Uploads(catalog, index), LabelState.PROPOSAL)
+    with running(catalog) as server, new_page(browser) as page:
+        viewer = Viewer(page, server.url)
+        open_series(viewer, found.series)
+        viewer.open_no_image("spleens")
+        viewer.wait_for(lambda: [count for count in viewer.segmented_voxels() if count])
+
+        viewer.click("SaveSegmentation")
+
+        viewer.wait_for_message("was saved as series")
+    rows = catalog.sql("SELECT label_state, model, model_version FROM object_catalog WHERE Modality = 'SEG' ORDER BY 1")
+    assert [tuple(row.values()) for row in rows.to_arrow().to_pylist()] == [
+        ("final", "spleens", "0.1.0"),
+        ("proposal", "spleens", "0.1.0"),
+    ]
+    proposal, final = sorted(server.stored("SEG"), key=lambda one: one.SegmentSequence[0].SegmentAlgorithmType)
+    assert final.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
+    for keyword in ("SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTypeCodeSequence"):
+        before, after = (one.SegmentSequence[0][keyword][0].CodeValue for one in (proposal, final))
+        assert before == after
 
 
 def test_a_run_is_cancelled(viewer: Viewer, unlabelled: Ward) -> None:

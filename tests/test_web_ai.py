@@ -80,7 +80,7 @@ def labelmap(lines: list[dict[str, Any]], content: bytes) -> NDArray[np.uint8]:
 # --- Models ---
 
 
-def test_models_are_offered_with_their_labels_and_colours(ai: httpx.Client) -> None:
+def test_models_are_offered_with_their_labels(ai: httpx.Client) -> None:
     models = {model["name"]: model for model in ai.get("/models").json()["models"]}
 
     assert list(models) == [
@@ -93,6 +93,7 @@ def test_models_are_offered_with_their_labels_and_colours(ai: httpx.Client) -> N
     (label,) = models["bright"]["labels"]
     assert (label["name"], label["value"], len(label["color"])) == ("bright", 1, 3)
     liver, spleen = models["organs"]["labels"]
+    assert spleen["codes"]["SegmentedPropertyTypeCodeSequence"]["CodeMeaning"] == "Spleen"
     assert liver["color"] != spleen["color"]
     assert (models["bright"]["is_ready"], models["bright"]["is_trainable"]) == (True, False)
     assert (models["organs"]["is_ready"], models["organs"]["is_trainable"]) == (False, True)

@@ -1,6 +1,6 @@
 /* *Save segmentation*: a segmentation, if none is named the active one, as a DICOM SEG of a new series, stored through STOW-RS. */
 import { cornerstoneLibraries } from './ai/labelmap.js';
-import { keepModels } from './ai/provenance.js';
+import { describeSegments } from './ai/provenance.js';
 import { isStored, noteStored } from './changes.js';
 import { activeDisplaySet, dataSourceName, nextSeriesNumber } from './study.js';
 
@@ -30,7 +30,7 @@ export async function saveSegmentation(managers, { segmentationId: named } = {})
       SeriesNumber: nextSeriesNumber(managers, { StudyInstanceUID, Modality: 'SEG', first: FIRST_SERIES_NUMBER }),
     },
   });
-  keepModels(managers, segmentationId, dataset);
+  describeSegments(managers, segmentationId, dataset);
   complete(dataset, { multiFrame: instances.some(instance => instance.NumberOfFrames > 1) });
   await commandsManager.run('createStoreFunction', { dataSource })(dataset, {});
   noteStored(managers, segmentationService.getSegmentation(segmentationId));

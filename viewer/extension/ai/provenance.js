@@ -1,10 +1,11 @@
-/* What a segmentation came from: who corrects what a model found, and saves it, does not hide the model. */
+/* What segments are and came from: who corrects what a model found, and saves it, hides neither the model nor what it
+   meant, as OHIF's encoder would, which calls everything tissue that was drawn by hand. */
 
-/* Segmentations that models made here: model and version by the viewer's id of a segmentation. */
-const made = new Map();
+/* Attributes of segments that models found here: by the viewer's id of a segmentation, then by their numbers. */
+const found = new Map();
 
 export function rememberModel(segmentationId, { model, version, labels }) {
-  const item = {
+  const algorithm = {
     AlgorithmFamilyCodeSequence: {
       CodeValue: '123110',
       CodingSchemeDesignator: 'DCM',
@@ -14,29 +15,37 @@ export function rememberModel(segmentationId, { model, version, labels }) {
     AlgorithmVersion: version,
     AlgorithmSource: 'Pixels',
   };
-  made.set(segmentationId, new Map(labels.map(({ value }) => [value, item])));
+  const attributes = ({ value, codes }) => [value, { ...codes, ...madeBy(algorithm) }];
+  found.set(segmentationId, new Map(labels.map(attributes)));
 }
 
-/* Name in a DICOM Segmentation that is to be stored the models that its segments came from (PS3.3 C.8.20.2, and 10.16):
-   a person has looked at them since, hence SEMIAUTOMATIC. */
-export function keepModels({ servicesManager }, segmentationId, dataset) {
-  const algorithms = made.get(segmentationId) ?? storedAlgorithms(servicesManager, segmentationId);
+/* Describe the segments of a DICOM Segmentation that is to be stored (PS3.3 C.8.20.2) as they were when they were found or
+   loaded. */
+export function describeSegments({ servicesManager }, segmentationId, dataset) {
+  const attributes = found.get(segmentationId) ?? stored(servicesManager, segmentationId);
   for (const segment of [dataset.SegmentSequence].flat()) {
-    const item = algorithms.get(Number(segment.SegmentNumber));
-    if (item) {
-      segment.SegmentAlgorithmType = 'SEMIAUTOMATIC';
-      segment.SegmentAlgorithmName = item.AlgorithmName;
-      segment.SegmentationAlgorithmIdentificationSequence = item;
-    }
+    Object.assign(segment, attributes.get(Number(segment.SegmentNumber)));
   }
 }
 
-/* The same of a segmentation that was loaded: its id is that of its series in the viewer. */
-function storedAlgorithms({ services: { displaySetService } }, segmentationId) {
-  const stored = displaySetService.getDisplaySetByUID(segmentationId)?.instance;
-  const items = [stored?.SegmentSequence ?? []].flat().map(segment => [
-    Number(segment.SegmentNumber),
-    [segment.SegmentationAlgorithmIdentificationSequence].flat()[0],
-  ]);
-  return new Map(items.filter(([, item]) => item));
+/* The attributes of a segmentation that was loaded: its id is that of its series in the viewer. */
+function stored({ services: { displaySetService } }, segmentationId) {
+  const { SegmentSequence = [] } = displaySetService.getDisplaySetByUID(segmentationId)?.instance ?? {};
+  return new Map(
+    [SegmentSequence].flat().map(segment => {
+      const [algorithm] = [segment.SegmentationAlgorithmIdentificationSequence].flat();
+      const { SegmentedPropertyCategoryCodeSequence, SegmentedPropertyTypeCodeSequence } = segment;
+      const codes = { SegmentedPropertyCategoryCodeSequence, SegmentedPropertyTypeCodeSequence };
+      return [Number(segment.SegmentNumber), { ...codes, ...(algorithm && madeBy(algorithm)) }];
+    })
+  );
+}
+
+/* A person has looked at it since, hence SEMIAUTOMATIC; the algorithm is told as PS3.3 10.16 has it. */
+function madeBy(algorithm) {
+  return {
+    SegmentAlgorithmType: 'SEMIAUTOMATIC',
+    SegmentAlgorithmName: algorithm.AlgorithmName,
+    SegmentationAlgorithmIdentificationSequence: algorithm,
+  };
 }

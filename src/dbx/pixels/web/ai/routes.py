@@ -15,7 +15,7 @@ from dbx.pixels.ai.info import ModelInfo
 from dbx.pixels.ai.task import Task
 from dbx.pixels.table import Principal
 from dbx.pixels.web.ai.asking import json_body, queried, required
-from dbx.pixels.web.ai.colours import labels_with_colours
+from dbx.pixels.web.ai.labels import described
 from dbx.pixels.web.ai.segmenting import segment
 from dbx.pixels.web.assistant import Assistant
 from dbx.pixels.web.server import Server
@@ -42,7 +42,7 @@ def _model(info: ModelInfo, *, is_trainable: bool) -> dict[str, Any]:
         "version": info.version,
         "description": info.description,
         "modality": info.modality,
-        "labels": labels_with_colours(info.labels),
+        "labels": described(info.labels),
         "prompts": list(info.prompts),
         "is_ready": info.is_ready,
         "reason": info.reason,

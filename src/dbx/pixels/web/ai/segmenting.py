@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from dbx.pixels.ai.segmented import Segmented
 from dbx.pixels.errors import ArgumentError, PixelsError, SeriesNotFoundError, ServingError
 from dbx.pixels.web.ai.asking import json_body, required
-from dbx.pixels.web.ai.colours import labels_with_colours
+from dbx.pixels.web.ai.labels import described
 from dbx.pixels.web.dicomweb.streaming import StreamedResponse
 from dbx.pixels.web.errors import status_of
 from dbx.pixels.web.server import Server
@@ -107,7 +107,7 @@ def _result(found: Segmented) -> list[bytes]:
     result = {
         "model": found.model,
         "version": found.version,
-        "labels": labels_with_colours(found.labels),
+        "labels": described(found.labels),
         "volumes_ml": found.volumes_ml,
         "seconds": found.seconds,
         "shape": found.labelmap.shape,
