@@ -64,5 +64,9 @@ def is_like(text: str, pattern: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _regular(pattern: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    return re.compile("".join(parts.get(letter) or re.escape(letter) for letter in pattern), re.DOTALL)
+    first, *others = (re.escape(part).replace(r"\?", ".") for part in pattern.split("*"))
+    if not others:
+        return re.compile(first, re.DOTALL)
+    # What follows a star is best found where it comes first. To look for it elsewhere, too, may take for ever.
+    *between, last = others
+    return re.compile(first + "".join(f"(?>.*?{part})" for part in between) + f".*{last}", re.DOTALL)
