@@ -19,8 +19,8 @@ export function rememberModel(segmentationId, { model, version, labels }) {
   found.set(segmentationId, new Map(labels.map(attributes)));
 }
 
-/* Describe the segments of a DICOM Segmentation that is to be stored (PS3.3 C.8.20.2) as they were when they were found or
-   loaded. */
+/* Describe the segments of a DICOM Segmentation that is to be stored (PS3.3 C.8.20.2) as they were when they were found
+   or loaded. */
 export function describeSegments({ servicesManager }, segmentationId, dataset) {
   const attributes = found.get(segmentationId) ?? stored(servicesManager, segmentationId);
   for (const segment of [dataset.SegmentSequence].flat()) {
