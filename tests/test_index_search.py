@@ -287,10 +287,52 @@ def test_more_attributes_come_if_they_are_asked_for(index: ServingIndex, level: 
     (told,) = index.search(search, EVERYTHING).datasets
 
     assert told["00081032"]["Value"][0]["00080100"] == {"vr": "SH", "Value": ["T-A0100"]}
-    assert told["00180081"] == {"vr": "DS", "Value": [4.6]}
-    assert told["00280030"] == {"vr": "DS", "Value": [0.5, 0.75]}
     assert told["00080062"]["Value"] == ["1.2.3", "1.2.840.10008.5.1.4.1.1.2"]
     assert list(told) == sorted(told)
+    # What a level below tells has no one value.
+    assert {"00180081", "00280030"} & told.keys() == ({"00180081", "00280030"} if level is Level.INSTANCE else set())
+    assert ("00080060" in told) == (level is not Level.STUDY)
+
+
+@pytest.mark.parametrize(
+    ("level", "tag", "value", "answered"),
+    [
+        (Level.STUDY, MODALITY, "SR", None),
+        (Level.STUDY, "0020000E", "1.2.2.2", None),
+        (Level.STUDY, "00080018", "1.2.2.2.1", None),
+        (Level.STUDY, "00080062", "1.2.3", ["1.2.3", "1.2.840.10008.5.1.4.1.1.2"]),
+        (Level.SERIES, MODALITY, "SR", ["SR"]),
+        (Level.SERIES, "00080018", "1.2.2.2.1", None),
+        (Level.INSTANCE, MODALITY, "SR", ["SR"]),
+        (Level.INSTANCE, "00080018", "1.2.2.2.1", ["1.2.2.2.1"]),
+    ],
+)
+def test_what_is_asked_about_is_never_answered_with_another_value(
+    index: ServingIndex, level: Level, tag: str, value: str, answered: list[str] | None
+) -> None:
+    search = Search(level, study="1.2.2", keys=(Key((tag,), value),))
+    (told,) = index.search(search, EVERYTHING).datasets
+    assert told.get(tag, {}).get("Value") == answered
+
+
+@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize("include_all", [False, True])
+def test_of_keys_without_a_column_an_instance_that_matches_tells(
+    table: ObjectTable, open_index: OpenIndex, level: Level, include_all: bool
+) -> None:
+    table.save(
+        rows(
+            instance("/1", ImageComments="first"),
+            instance("/2", number=2, ImageComments="second"),
+            instance("/3", series=2, ImageComments="third"),
+        )
+    )
+    index = open_index()
+    index.sync()
+    search = Search(level, keys=(Key(("00204000",), "?e*"),), include_all=include_all)
+    (told,) = index.search(search, EVERYTHING).datasets
+    assert told["00204000"]["Value"] == ["second"]
+    assert ("00280010" in told) == (level is Level.INSTANCE)
 
 
 def test_all_attributes_of_an_instance(index: ServingIndex) -> None:

@@ -17,18 +17,33 @@ from dbx.pixels.index.attributes import (
     INSTANCE_NUMBER,
     INSTANCE_UID,
     RETRIEVE_URL,
+    SEARCHABLE,
+    SERIES_INSTANCES,
     SERIES_UID,
     STUDY_UID,
     computed,
 )
 from dbx.pixels.index.model import BULK_ROOT, Level, Search
-from dbx.pixels.index.reading import data_sets, first_data_sets
+from dbx.pixels.index.reading import data_sets, first_places
 from dbx.pixels.index.rollups import batches
 from dbx.pixels.index.summaries import SERIES_TAGS, STUDY_TAGS, DataSet, is_empty
 from dbx.pixels.index.urls import quoted, resource_url
 
 _ROOT = BULK_ROOT.decode()
-_ABOVE_INSTANCES = STUDY_TAGS | SERIES_TAGS | COMPUTED
+_INSTANCE_TAGS = frozenset(tag for tag, searchable in SEARCHABLE.items() if searchable.level is Level.INSTANCE)
+#: What is told of each level without looking into instances.
+_KNOWN = {
+    Level.STUDY: STUDY_TAGS | COMPUTED,
+    Level.SERIES: STUDY_TAGS | SERIES_TAGS | COMPUTED,
+    Level.INSTANCE: STUDY_TAGS | SERIES_TAGS | COMPUTED | INSTANCE_COLUMNS.keys(),
+}
+#: Of the levels below each, which have no one value in it. To look for the one that was asked about in every study
+#: would cost more than all else; viewers include Modality, and read ModalitiesInStudy.
+_BELOW = {
+    Level.STUDY: SERIES_TAGS | {SERIES_INSTANCES} | _INSTANCE_TAGS,
+    Level.SERIES: _INSTANCE_TAGS,
+    Level.INSTANCE: frozenset[str](),
+}
 
 _STUDY = (schema.study.c.id, schema.study.c.answer, schema.study.c.others)
 _ANSWER = (schema.study.c.answer,)
@@ -72,53 +87,63 @@ def columns(wanted: Search) -> tuple[sa.ColumnElement[Any], ...]:
     return _PLACED_INSTANCE if _needs_metadata(wanted) else _INSTANCE
 
 
-def answers(connection: sa.Connection, scope: int, wanted: Search, rows: Sequence[Any]) -> list[bytes]:
-    """Return the data sets of studies, series or instances, of which the rows hold the `columns`, in their order."""
+def answers(
+    connection: sa.Connection,
+    scope: int,
+    wanted: Search,
+    rows: Sequence[Any],
+    matching: Mapping[int, Any] | None = None,
+) -> list[bytes]:
+    """Return the data sets of studies, series or instances, of which the rows hold the `columns`, in their order.
+
+    Parameters
+    ----------
+    matching : dict, optional
+        By the ids of studies or series, where the metadata lies of the instance that tells of each what no row does;
+        without it the first one does.
+    """
     if wanted.level is Level.INSTANCE:
         return _instances(connection, scope, wanted, rows)
     if wanted.level is Level.SERIES:
-        return _with_first_instances(connection, scope, wanted, _told_of_series(rows))
+        return _with_instances(connection, scope, wanted, _told_of_series(rows), matching)
     if _is_ready(wanted):
         return [row.answer for row in rows]
-    return _with_first_instances(connection, scope, wanted, {row.id: _told_of_study(row) for row in rows})
+    return _with_instances(connection, scope, wanted, {row.id: _told_of_study(row) for row in rows}, matching)
 
 
 def _is_ready(wanted: Search) -> bool:
     """Tell whether studies are answered with what always comes."""
-    return not wanted.include_all and not _asked(wanted) - ALWAYS[Level.STUDY] - _not_looked_for(wanted)
+    return not wanted.include_all and not _asked(wanted) - ALWAYS[Level.STUDY]
 
 
 def _needs_metadata(wanted: Search) -> bool:
     """Tell whether attributes are wanted that only the metadata of instances tells."""
-    if wanted.level is Level.STUDY:
-        known = STUDY_TAGS | COMPUTED | _not_looked_for(wanted)
-    elif wanted.level is Level.SERIES:
-        known = _ABOVE_INSTANCES
-    elif wanted.include_all:
-        return True
-    else:
-        known = _ABOVE_INSTANCES | INSTANCE_COLUMNS.keys()
-    return bool(_asked(wanted) - known)
+    return _is_whole(wanted) or bool(_asked(wanted) - _KNOWN[wanted.level])
 
 
-def _not_looked_for(wanted: Search) -> frozenset[str]:
-    """Return attributes that studies are not answered with, although they are asked for.
-
-    What series tell has no one value in a study. Viewers include Modality all the same, and read ModalitiesInStudy:
-    looking into an instance of every study for it would cost more than all else.
-    """
-    return SERIES_TAGS - _asked_about(wanted)
+def _is_whole(wanted: Search) -> bool:
+    """Tell whether all that the metadata of instances tells is wanted."""
+    return wanted.include_all and wanted.level is Level.INSTANCE
 
 
-def _with_first_instances(
-    connection: sa.Connection, scope: int, wanted: Search, told: Mapping[int, DataSet]
+def _with_instances(
+    connection: sa.Connection,
+    scope: int,
+    wanted: Search,
+    told: Mapping[int, DataSet],
+    matching: Mapping[int, Any] | None,
 ) -> list[bytes]:
-    """Answer with what is told of studies or series, by id, and what the first instance of each tells, if needed."""
+    """Answer with what is told of studies or series, by id, and what an instance of each tells, if needed."""
     owner = schema.series.c.study_id if wanted.level is Level.STUDY else schema.series.c.id
     needs_metadata = _needs_metadata(wanted)
     texts = []
     for some in batches(list(told)):
-        stored = first_data_sets(connection, scope, owner, some) if needs_metadata else {}
+        stored = {}
+        if needs_metadata:
+            found = [matching[number] for number in some] if matching else first_places(connection, scope, owner, some)
+            places = sorted(found, key=lambda place: (place.pack_id, place.start))
+            owners = (place.owner for place in places)
+            stored = dict(zip(owners, data_sets(connection, places), strict=True))
         texts += [orjson.dumps(_chosen(wanted, told[number], stored.get(number))) for number in some]
     return texts
 
@@ -211,8 +236,10 @@ def _chosen(wanted: Search, told: DataSet, stored: bytes | None = None) -> DataS
         The metadata of an instance.
     """
     if stored:
-        elements = orjson.loads(stored).items()
-        told = _in_order({tag: element for tag, element in elements if not is_empty(element)} | told)
+        elements = {tag: element for tag, element in orjson.loads(stored).items() if not is_empty(element)}
+        if not _is_whole(wanted):
+            elements = {tag: elements[tag] for tag in _asked(wanted) & elements.keys()}
+        told = _in_order(elements | told)
     if wanted.include_all:
         return told
     tags = _tags(wanted)
@@ -234,9 +261,5 @@ def _in_order(data_set: DataSet) -> DataSet:
 
 
 def _asked(wanted: Search) -> frozenset[str]:
-    """Return the attributes that come because they are asked for, or asked about (PS3.18 10.6.3.3)."""
-    return wanted.include | _asked_about(wanted)
-
-
-def _asked_about(wanted: Search) -> frozenset[str]:
-    return frozenset(key.tags[0] for key in wanted.keys)
+    """Return the attributes that come because they are asked for, or asked about, and are no lower level's."""
+    return wanted.include.union(key.tags[0] for key in wanted.keys) - _BELOW[wanted.level]

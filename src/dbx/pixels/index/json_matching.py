@@ -27,16 +27,22 @@ class JsonKey(NamedTuple):
         return any(map(self.matcher.holds, _values(data_set, self.tags)))
 
 
-def keep_matching(
+def matching(
     connection: sa.Connection, scope: int, level: Level, ids: Sequence[int], keys: Sequence[JsonKey]
-) -> list[int]:
-    """Return the studies, series or instances of which one instance fulfils all keys, in their order."""
+) -> dict[int, Any]:
+    """Return the studies, series or instances of which one instance fulfils all keys, in their order.
+
+    Returns
+    -------
+    dict
+        By id, where the metadata of this instance lies (`pack_id`, `start`, `size`, and the id as `owner`).
+    """
     owner = {
         Level.STUDY: schema.series.c.study_id,
         Level.SERIES: schema.series.c.id,
         Level.INSTANCE: schema.instance.c.id,
     }[level]
-    matching: set[int] = set()
+    found: dict[int, Any] = {}
     for some in batches(ids):
         query = (
             sa.select(owner.label("owner"), schema.instance.c.pack_id, schema.instance.c.start, schema.instance.c.size)
@@ -47,11 +53,11 @@ def keep_matching(
         )
         places = connection.execute(query).fetchall()
         for place, text in zip(places, data_sets(connection, places), strict=True):
-            if place.owner not in matching:
+            if place.owner not in found:
                 data_set = orjson.loads(text)
                 if all(key.holds(data_set) for key in keys):
-                    matching.add(place.owner)
-    return [number for number in ids if number in matching]
+                    found[place.owner] = place
+    return {number: found[number] for number in ids if number in found}
 
 
 def _values(data_set: Mapping[str, Any], tags: Sequence[str]) -> Iterator[Any]:

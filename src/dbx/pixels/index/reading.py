@@ -171,10 +171,10 @@ def pack(connection: sa.Connection, pack_id: int) -> Pack:
     return Pack(*found)
 
 
-def first_data_sets(
+def first_places(
     connection: sa.Connection, scope: int, owner: sa.ColumnElement[Any], ids: Collection[int]
-) -> dict[int, bytes]:
-    """Return the metadata of the first visible instance of each series or study, which `owner` tells apart.
+) -> Sequence[Any]:
+    """Return where the metadata of the first visible instance of each series or study lie, with its id as `owner`.
 
     Parameters
     ----------
@@ -188,13 +188,11 @@ def first_data_sets(
         .where(series.scope == scope, series.NumberOfSeriesRelatedInstances > 0, owner.in_(ids))
         .subquery()
     )
-    places = connection.execute(
+    return connection.execute(
         sa.select(first.c.owner, own.pack_id, own.start, own.size)
         .join(first, first.c.first_id == own.id)
         .where(first.c.place == 1)
-        .order_by(own.pack_id, own.start)
     ).fetchall()
-    return {place.owner: text for place, text in zip(places, data_sets(connection, places), strict=True)}
 
 
 _OF_SCOPE = schema.series.alias()

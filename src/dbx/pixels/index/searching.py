@@ -13,7 +13,7 @@ from dbx.pixels.errors import ArgumentError
 from dbx.pixels.index import schema
 from dbx.pixels.index.answers import answers, columns
 from dbx.pixels.index.attributes import INSTANCE_AVAILABILITY, SEARCHABLE, Searchable
-from dbx.pixels.index.json_matching import JsonKey, keep_matching
+from dbx.pixels.index.json_matching import JsonKey, matching
 from dbx.pixels.index.matching import Demands, matcher
 from dbx.pixels.index.model import Found, Key, Level, Search
 from dbx.pixels.index.querying import Shape, form, parameters, query
@@ -109,10 +109,10 @@ def _matching_json(
     """Answer with the page of those that other keys leave and of which the metadata matches."""
     number = TABLE_BY_LEVEL[shape.level].c.id
     candidates = list(connection.scalars(query(shape._replace(columns=(number,))), values))
-    ids = keep_matching(connection, shape.scope, shape.level, candidates, keys)
+    places = matching(connection, shape.scope, shape.level, candidates, keys)
     end = None if wanted.limit is None else wanted.offset + wanted.limit
-    page = query(shape).where(number.in_(ids[wanted.offset : end]))
-    return answers(connection, shape.scope, wanted, connection.execute(page, values).fetchall())
+    page = query(shape).where(number.in_(list(places)[wanted.offset : end]))
+    return answers(connection, shape.scope, wanted, connection.execute(page, values).fetchall(), places)
 
 
 def _instances(connection: sa.Connection, shape: Shape, values: Mapping[str, Any]) -> int:
