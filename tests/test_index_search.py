@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom import Dataset
 
 from dbx.pixels import Catalog
 from dbx.pixels.errors import ArgumentError
 from dbx.pixels.index import BULK_ROOT, Key, Level, Search, ServingIndex
+from dbx.pixels.index.matching import matcher
 from dbx.pixels.table import EVERYTHING, ObjectTable
 from index_fixtures import OpenIndex
 from index_table import found, instance
@@ -109,10 +112,25 @@ def test_studies_by_one_key(index: ServingIndex, tag: str, value: str, studies: 
 
 @pytest.mark.parametrize(
     ("name", "studies"),
-    [("maria muller", "1"), ("ann MÜL", "1"), ("tarou*", "2"), ("太郎", "2"), ("yamada 太郎", "2"), ("nn", "")],
+    [
+        *[("maria muller", "1"), ("ann MÜL", "1"), ("tarou*", "2"), ("太郎", "2"), ("yamada 太郎", "2"), ("nn", "")],
+        *[("*ull*", "1"), ("*NNA müll*", "1"), ("*ri?", "1"), ("m?ll*^anna", "1"), ("?aria", "1"), ("ull", "")],
+    ],
 )
 def test_fuzzy_names_match_by_the_beginnings_of_words(index: ServingIndex, name: str, studies: str) -> None:
     assert found(index, Level.STUDY, (NAME, name), fuzzy=True) == [f"1.2.{number}" for number in studies]
+
+
+@given(
+    name=st.text("abÄ^ =-,", max_size=8).map(lambda text: text.strip(" ")),
+    pattern=st.text("abÄ^ =-,*?", min_size=1, max_size=6),
+)
+@settings(max_examples=1000, deadline=None)
+def test_what_a_name_matches_it_matches_fuzzily(name: str, pattern: str) -> None:
+    literal, fuzzy = (matcher("PatientName", "PN", pattern, fuzzy=fuzzy) for fuzzy in (False, True))
+    groups = dict(zip(("Alphabetic", "Ideographic", "Phonetic"), name.split("="), strict=False))
+    if literal and fuzzy and literal.holds(groups):
+        assert fuzzy.holds(groups)
 
 
 @pytest.mark.parametrize(

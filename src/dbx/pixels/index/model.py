@@ -58,7 +58,7 @@ class Search:
     include_all : bool
         Whether all that is known at the level is wanted.
     fuzzy : bool
-        Whether words of names match in any order, by their beginnings and without accents.
+        Whether words of names match in any order and by their beginnings; what matches otherwise matches, too.
     limit : int or None
         Most results; None for all.
     offset : int
