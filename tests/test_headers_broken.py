@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from dbx.pixels.dicom import headers
+from dbx.pixels.dicom import inflating
 from dbx.pixels.dicom.headers import read_headers
 from dbx.pixels.errors import StorageError
 from dbx.pixels.storage.reader import BrokenReader, ClosingReader
@@ -385,7 +385,7 @@ def test_a_deflated_data_set_that_ends_too_early() -> None:
 
 
 def test_a_deflate_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(headers, "LARGEST_INFLATED", 1 << 20)
+    monkeypatch.setattr(inflating, "LARGEST_INFLATED", 1 << 20)
     row = read(deflated(element(0x00420011, "OB", bytes(2 << 20))))
     assert row["error"] == "the deflated data set inflates to more than 1 MiB"
     assert row["TransferSyntaxUID"] == DeflatedExplicitVRLittleEndian

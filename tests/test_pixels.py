@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,14 +21,17 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     HTJ2KLossless,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
 
+from dbx.pixels.dicom import inflating, room
 from dbx.pixels.dicom.image import ImagePixel
 from dbx.pixels.dicom.pixels import decode, decode_frame, decode_frames
+from dbx.pixels.dicom.room import room_for
 from dbx.pixels.errors import PixelDataError, StorageError
 from dbx.pixels.storage import Reader, open_object
 from images import image_files, name_of, row_of, write_image
@@ -247,7 +251,7 @@ def test_codestreams_that_are_none(tmp_path: Path) -> None:
 def test_lengths_that_lie_are_not_believed(tmp_path: Path) -> None:
     path = write_image(tmp_path / "small.dcm", np.zeros((8, 8), np.uint16))
     with pytest.raises(PixelDataError, match="ends within"):
-        decode_frame(str(path), row_of(path) | {"Rows": 65535, "Columns": 65535})
+        decode_frame(str(path), row_of(path) | {"Rows": 20000, "Columns": 20000})
 
 
 @pytest.mark.parametrize("syntax", encodings(np.zeros((8, 8), np.uint8)))
@@ -265,11 +269,21 @@ def test_codestreams_larger_than_the_object_says_are_refused(tmp_path: Path, syn
 
 def jpeg_bomb(noise: NDArray[np.uint8], marker: bytes) -> bytes:
     """Encode noise, with a size that is not its own."""
-    encoded = bytearray(imagecodecs.ljpeg_encode(noise))
-    at = encoded.index(b"\xff\xc3")
-    encoded[at : at + 2] = marker
-    encoded[at + 5 : at + 9] = (60000).to_bytes(2) * 2
-    return bytes(encoded)
+    encoded = claiming(imagecodecs.ljpeg_encode(noise), b"\xff\xc3", 60000)
+    return encoded.replace(b"\xff\xc3", marker, 1)
+
+
+def claiming(encoded: bytes, marker: bytes, side: int) -> bytes:
+    """Change the size that a codestream of JPEG or JPEG-LS tells behind a marker."""
+    at = encoded.index(marker) + 5
+    return encoded[:at] + side.to_bytes(2) * 2 + encoded[at + 4 :]
+
+
+def jpeg_2000_claiming(encoded: bytes, side: int) -> bytes:
+    """Change the size that a codestream of JPEG 2000 tells, that of its only tile too."""
+    at = encoded.index(b"\xff\x4f\xff\x51") + 8
+    size, nowhere = side.to_bytes(4) * 2, bytes(8)
+    return encoded[:at] + size + nowhere + size + encoded[at + 24 :]
 
 
 def deflated_zeros(megabytes: int) -> bytes:
@@ -292,6 +306,31 @@ BOMBS: dict[str, Callable[[NDArray[np.uint8]], tuple[str, bytes, int]]] = {
     ),
     "rle": lambda _: (RLELossless, runs(4_000_000), 64),
     "short rle": lambda _: (RLELossless, runs(1_000_000), 65535),
+    "baseline jpeg, huge": lambda noise: (
+        JPEGBaseline8Bit,
+        claiming(imagecodecs.jpeg8_encode(noise), b"\xff\xc0", 65500),
+        65500,
+    ),
+    "jpeg ls, huge": lambda noise: (
+        JPEGLSLossless,
+        claiming(imagecodecs.jpegls_encode(noise), b"\xff\xf7", 65500),
+        65500,
+    ),
+    "jpeg ls, large": lambda noise: (
+        JPEGLSLossless,
+        claiming(imagecodecs.jpegls_encode(noise), b"\xff\xf7", 20000),
+        20000,
+    ),
+    "jpeg 2000, huge": lambda noise: (
+        JPEG2000Lossless,
+        jpeg_2000_claiming(imagecodecs.jpeg2k_encode(noise, codecformat="j2k"), 65500),
+        65500,
+    ),
+    "jpeg 2000, large": lambda noise: (
+        JPEG2000Lossless,
+        jpeg_2000_claiming(imagecodecs.jpeg2k_encode(noise, codecformat="j2k"), 20000),
+        20000,
+    ),
     "deflated": lambda _: ("1.2.840.10008.1.2.8.1", deflated_zeros(400), 64),
     "short deflated": lambda _: ("1.2.840.10008.1.2.8.1", deflated_zeros(4), 65535),
 }
@@ -325,6 +364,53 @@ except PixelDataError as error:
     told = error
 print(most_memory() - before, told)
 """
+
+
+@pytest.mark.parametrize(
+    ("syntax", "encode"), [(JPEGLSLossless, imagecodecs.jpegls_encode), (JPEG2000Lossless, imagecodecs.jpeg2k_encode)]
+)
+def test_large_frames_of_nothing_are_decoded(tmp_path: Path, syntax: str, encode: Any) -> None:
+    blank = np.zeros((6000, 5000), np.uint16)  # a mammogram of nobody
+    encoded = bytes(encode(blank))
+    assert len(encoded) < blank.nbytes / 2000
+    path = write_image(tmp_path / "blank.dcm", blank, transfer_syntax=syntax, frames=[encoded])
+    assert np.array_equal(decode_frame(str(path), row_of(path)), blank)
+
+
+def test_frames_of_a_hundred_megapixels_and_more_are_decoded(tmp_path: Path) -> None:
+    grey = np.full((13500, 13500), 100, np.uint8)  # for Pillow alone that would be too large
+    frames = [bytes(imagecodecs.jpeg8_encode(grey))]
+    path = write_image(tmp_path / "large.dcm", grey, transfer_syntax=JPEGBaseline8Bit, frames=frames)
+    assert np.array_equal(decode_frame(str(path), row_of(path)), grey)
+
+
+def test_deflated_data_sets_are_inflated_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = TEST_FILES / "image_dfl.dcm"
+    row = row_of(path)
+    monkeypatch.setattr(inflating, "LARGEST_INFLATED", 1 << 17)
+    with pytest.raises(PixelDataError, match="cannot be decoded: the deflated data set inflates to more than"):
+        decode_frame(str(path), row)
+
+
+def test_large_frames_wait_for_room_and_small_ones_do_not() -> None:
+    started = threading.Barrier(2)
+
+    def wait() -> None:
+        started.wait()
+        with room_for(2 * room.ROOM // 3):
+            pass
+
+    waiting = threading.Thread(target=wait)
+    with room_for(room.ROOM // 2):
+        waiting.start()
+        started.wait()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        with room_for(1 << 20):
+            assert waiting.is_alive()
+    waiting.join()
+    with room_for(room.ROOM):
+        pass
 
 
 def test_objects_without_pixels() -> None:

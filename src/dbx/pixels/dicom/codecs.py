@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 from pydicom import uid
 from pydicom.pixels.utils import get_j2k_parameters
 
@@ -93,7 +94,7 @@ def _jpeg(encoded: bytes, image: ImagePixel, size: Size | None = None) -> NDArra
     check_jpeg(encoded, image)
     if image.bits_allocated > 8:
         return _decoded(imagecodecs.jpeg8_decode(encoded), image)
-    picture = Image.open(io.BytesIO(encoded), formats=["JPEG"])
+    picture = JpegImageFile(io.BytesIO(encoded))  # whose size was looked at; Image.open has limits of its own
     # Without a marker that tells, decoders take three components for YCbCr; the object knows better.
     mode = picture.mode
     if mode == "RGB" and image.photometric == "RGB" and not {"jfif", "adobe_transform"} & picture.info.keys():
@@ -120,7 +121,7 @@ def _jpeg_2000(encoded: bytes, image: ImagePixel) -> NDArray:
 def _small_jpeg_2000(encoded: bytes, image: ImagePixel, size: Size) -> NDArray:
     try:
         return _coarse_jpeg_2000(encoded, image, size)
-    except (KeyError, OSError, ValueError, Image.DecompressionBombError):  # Pillow knows fewer kinds of codestreams
+    except (KeyError, OSError, ValueError):  # Pillow knows fewer kinds of codestreams
         return _jpeg_2000(encoded, image)
 
 
@@ -157,7 +158,7 @@ def _open_jpeg_2000(encoded: bytes, left_out: int) -> Image.Image:
 
 
 def _jpeg_xl(encoded: bytes, image: ImagePixel) -> NDArray:
-    frame: Any = bytearray(_frame_bytes(image))  # of a buffer that is too small the decoder says so at once
+    frame: Any = bytearray(image.decoded_bytes)  # of a buffer that is too small the decoder says so at once
     try:
         return _decoded(imagecodecs.jpegxl_decode(encoded, index=0, out=frame), image)
     except ValueError as error:
@@ -165,7 +166,7 @@ def _jpeg_xl(encoded: bytes, image: ImagePixel) -> NDArray:
 
 
 def _rle(encoded: bytes, image: ImagePixel) -> NDArray:
-    length = _frame_bytes(image)
+    length = image.decoded_bytes
     if length > _MOST_OF_A_RUN * len(encoded):
         raise PixelDataError("", f"cannot be decoded: {len(encoded)} bytes of RLE cannot hold a frame of {length}")
     try:
@@ -188,10 +189,6 @@ def _deflated_frame(encoded: bytes, image: ImagePixel) -> NDArray:
     if len(frame) < length:
         raise PixelDataError("", f"cannot be decoded: {len(frame)} bytes were deflated, a frame has {length}")
     return native_frame(frame, image)
-
-
-def _frame_bytes(image: ImagePixel) -> int:
-    return image.rows * image.columns * image.samples * int(image.dtype[1:])
 
 
 def _decoded(values: NDArray, image: ImagePixel) -> NDArray:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi
 
+from dbx.pixels.dicom.inflating import open_dicom
 from dbx.pixels.dicom.quiet import quiet
-from dbx.pixels.dicom.sources import Source, open_file
+from dbx.pixels.dicom.sources import Source
 
 #: The values that are displayed as black and as white.
 Window = tuple[float, float]
@@ -99,7 +100,7 @@ def _untold_tags(row: Mapping[str, Any]) -> Iterator[str]:
 
 def read_display_header(source: Source, frame: int) -> Dataset:
     """Read what a header says about the display of a frame; the functional groups of the frame are laid flat."""
-    with quiet(), open_file(source) as file:
+    with quiet(), open_dicom(source) as file:
         header = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=_DISPLAY_ATTRIBUTES)
     shared = header.get("SharedFunctionalGroupsSequence", [])[:1]
     own = header.get("PerFrameFunctionalGroupsSequence", [])[frame : frame + 1]

@@ -6,7 +6,7 @@ import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.filereader import read_partial
@@ -26,7 +26,7 @@ class DataSet(NamedTuple):
     Attributes
     ----------
     file : binary file
-        That it is read from: the object's own, unless it is deflated.
+        That it is read from.
     offset, end : int
         Where it lies in the file.
     big_endian : bool
@@ -56,7 +56,7 @@ class Value(NamedTuple):
 
 
 def open_data_set(file: BinaryIO) -> DataSet:
-    """Find the data set of an object, behind the file meta information; a deflated one is inflated.
+    """Find the data set of an object that `open_dicom` has opened, behind the file meta information.
 
     Raises
     ------
@@ -65,8 +65,6 @@ def open_data_set(file: BinaryIO) -> DataSet:
     """
     with quiet():
         beginning = read_partial(file, stop_when=lambda *_: True, force=True)
-    inflated: Any = beginning.buffer
-    file = inflated or file
     offset = file.tell()
     return DataSet(file, offset, file.seek(0, 2), big_endian=beginning.original_encoding[1] is False)
 

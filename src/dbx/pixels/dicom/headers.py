@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import io
 from collections.abc import Sequence
 from functools import cache
 from threading import Lock
@@ -14,12 +14,9 @@ import pyarrow as pa
 from dbx.pixels.dicom import charset, dictionary
 from dbx.pixels.dicom._core import HeaderReader
 from dbx.pixels.dicom.fallback import read_with_pydicom
+from dbx.pixels.dicom.inflating import inflate
 from dbx.pixels.dicom.schema import HEADER_SCHEMA, ZIP_TYPE
-from dbx.pixels.errors import DicomError
 from dbx.pixels.storage.reader import Reader
-
-#: A longer inflated data set is refused: deflated zeros inflate to a thousand times their size.
-LARGEST_INFLATED = 1 << 30
 
 #: Confidence from which puremagic's guesses are believed; it grows with a signature's length, and text is long on
 #: letters that are some format's signature.
@@ -76,15 +73,9 @@ def _reader() -> HeaderReader:
 
 
 def _inflate(deflated: bytes) -> bytes:
-    """Inflate a data set as far as it goes; the parser will notice if it ends too early."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        inflated = inflater.decompress(deflated, LARGEST_INFLATED)
-    except zlib.error as error:
-        raise DicomError("", f"the deflated data set cannot be inflated: {error}") from None
-    if inflater.unconsumed_tail:
-        raise DicomError("", f"the deflated data set inflates to more than {LARGEST_INFLATED >> 20} MiB")
-    return inflated
+    inflated = io.BytesIO()
+    inflate(io.BytesIO(deflated), inflated)
+    return inflated.getvalue()
 
 
 def _with_file_types(batch: pa.RecordBatch, media_types: dict[int, str]) -> pa.RecordBatch:

@@ -105,6 +105,11 @@ class ImagePixel:
         )
 
     @property
+    def decoded_bytes(self) -> int:
+        """Bytes of one frame as it is decoded."""
+        return self.rows * self.columns * self.samples * int(self.dtype[1:])
+
+    @property
     def frame_bits(self) -> int:
         """Bits of one frame of native pixel data; frames of one bit a pixel need not begin with a byte."""
         if self.photometric == "YBR_FULL_422":  # two pixels share their chrominance (PS3.3 C.7.6.3.1.2)

@@ -15,9 +15,11 @@ from pydicom.dataset import Dataset
 from dbx.pixels.dicom import _core, display
 from dbx.pixels.dicom.codecs import Size
 from dbx.pixels.dicom.image import ImagePixel
-from dbx.pixels.dicom.pixels import NATIVE, decode
+from dbx.pixels.dicom.pixels import NATIVE, decode_in_room
+from dbx.pixels.dicom.quiet import reason
+from dbx.pixels.dicom.room import room_for
 from dbx.pixels.dicom.sources import Source
-from dbx.pixels.errors import ArgumentError, PixelDataError, PixelsError
+from dbx.pixels.errors import ArgumentError, PixelDataError, StorageError
 from dbx.pixels.storage.local import storage_error
 
 #: The types of stored values that the native core shrinks; others become floating point before.
@@ -25,6 +27,9 @@ _VALUE_TYPES = {name: getattr(_core.ValueType, name) for name in ("u1", "u2", "i
 
 #: The window of colours: they are displayed as they are.
 _COLOURS = (0, 255)
+
+#: Bytes of a pixel to which a header's functions are applied: they make floating point numbers, or colours of 16 bits.
+_TRANSFORMED_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -97,13 +102,15 @@ def render(source: Source, row: Mapping[str, Any], view: View) -> NDArray[np.uin
         If the region lies outside of the image.
     StorageError
         If the object cannot be read.
+    MemoryError
+        If there is not enough memory now.
     """
     try:
         return _picture(source, row, view)
-    except PixelsError:
+    except (ArgumentError, PixelDataError, StorageError, MemoryError):
         raise
     except Exception as error:  # a look-up table that is none, for example: pydicom raises whatever that leads to
-        raise PixelDataError("", f"cannot be displayed: {error}") from error
+        raise PixelDataError("", f"cannot be displayed: {reason(error)}") from error
 
 
 def _picture(source: Source, row: Mapping[str, Any], view: View) -> NDArray[np.uint8]:
@@ -141,8 +148,27 @@ def _eight_bits(
             return _shrink_file(source, image, frame, window, inverted, size)
         if _is_plain_colour(image):
             return _shrink_file(source, image, frame, _COLOURS, False, size)
+    transformed_bytes = _TRANSFORMED_BYTES * image.rows * image.columns if header else 0
+    with room_for(max(image.decoded_bytes, transformed_bytes, _picture_bytes(image, size))):
+        return _decode_and_shrink(source, image, frame, header, region, window, inverted, size)
+
+
+def _picture_bytes(image: ImagePixel, size: Size) -> int:
+    return size[0] * size[1] * image.samples
+
+
+def _decode_and_shrink(
+    source: Source,
+    image: ImagePixel,
+    frame: int,
+    header: Dataset | None,
+    region: Region | None,
+    window: display.Window | None,
+    inverted: bool,
+    size: Size,
+) -> NDArray[np.uint8]:
     exact = region is not None or (header is not None and display.needs_exact_values(header))
-    samples = decode(source, image, frame, size=None if exact else size)
+    samples = decode_in_room(source, image, frame, size=None if exact else size)
     if samples.ndim == 3:
         colours = display.eight_bits(samples[..., :3], image.bits_stored)
         return _shrink(_cut(colours, region), _COLOURS, False, size)
@@ -223,19 +249,23 @@ def _shrink_file(
         file = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise storage_error(path, error) from error
+    offset, length = image.offset + frame * image.frame_bits // 8, image.frame_bits // 8
     try:
-        picture = _core.shrink_file(
-            file,
-            image.offset + frame * image.frame_bits // 8,
-            image.rows,
-            image.columns,
-            image.samples,
-            _VALUE_TYPES[image.dtype],
-            image.bits_stored,
-            window,
-            inverted,
-            size[::-1],
-        )
+        if os.fstat(file).st_size < offset + length:  # a header may claim any size
+            raise PixelDataError(path, "the object ends within the pixel data")
+        with room_for(_picture_bytes(image, size)):
+            picture = _core.shrink_file(
+                file,
+                offset,
+                image.rows,
+                image.columns,
+                image.samples,
+                _VALUE_TYPES[image.dtype],
+                image.bits_stored,
+                window,
+                inverted,
+                size[::-1],
+            )
     except RuntimeError as error:
         raise PixelDataError(path, str(error)) from error
     finally:

@@ -15,7 +15,9 @@ from pydicom.pixels import pixel_array
 
 from dbx.pixels.dicom.codecs import DECODERS, SCALING_DECODERS, Size, native_frame
 from dbx.pixels.dicom.image import ImagePixel
-from dbx.pixels.dicom.quiet import quiet
+from dbx.pixels.dicom.inflating import open_dicom
+from dbx.pixels.dicom.quiet import quiet, reason
+from dbx.pixels.dicom.room import check_ratio, room_for
 from dbx.pixels.dicom.sources import Source, open_file, read_range
 from dbx.pixels.dicom.video import VIDEO, video_frames
 from dbx.pixels.errors import PixelDataError, PixelsError
@@ -54,6 +56,8 @@ def decode_frame(source: Source, row: Mapping[str, Any], frame: int = 0) -> NDAr
         If there is no such frame, or it cannot be decoded.
     StorageError
         If the object cannot be read.
+    MemoryError
+        If there is not enough memory now.
     """
     return decode(source, ImagePixel.from_row(row), frame)
 
@@ -73,6 +77,12 @@ def decode(source: Source, image: ImagePixel, frame: int, *, size: Size | None =
 
     With a `size`, the frame may come at any scale at which it is not smaller than that.
     """
+    with room_for(image.decoded_bytes):
+        return decode_in_room(source, image, frame, size=size)
+
+
+def decode_in_room(source: Source, image: ImagePixel, frame: int, *, size: Size | None = None) -> NDArray:
+    """Decode one frame while there is room for it, which the caller has taken; see `decode`."""
     if not 0 <= frame < image.frames:
         raise PixelDataError("", f"there is no frame {frame}: the image has {image.frames}")
     syntax = image.transfer_syntax
@@ -80,16 +90,22 @@ def decode(source: Source, image: ImagePixel, frame: int, *, size: Size | None =
         if syntax in NATIVE:
             return _native(source, image, frame)
         if size is not None and syntax in SCALING_DECODERS:
-            return SCALING_DECODERS[syntax](encoded_frame(source, image, frame), image, size)
+            return SCALING_DECODERS[syntax](_plausible_frame(source, image, frame), image, size)
         if syntax in DECODERS:
-            return DECODERS[syntax](encoded_frame(source, image, frame), image)
+            return DECODERS[syntax](_plausible_frame(source, image, frame), image)
         if syntax in VIDEO:
             return _video_frame(source, image, frame)
-    except PixelsError:
+    except (PixelsError, MemoryError):
         raise
     except Exception as error:  # whatever the codecs raise: pydicom has other ones
         return _decode_with_pydicom(source, frame, error)
     return _decode_with_pydicom(source, frame)
+
+
+def _plausible_frame(source: Source, image: ImagePixel, frame: int) -> bytes:
+    encoded = encoded_frame(source, image, frame)
+    check_ratio(image.decoded_bytes, len(encoded))
+    return encoded
 
 
 def encoded_frame(source: Source, image: ImagePixel, frame: int) -> bytes:
@@ -159,8 +175,9 @@ def _video_frame(source: Source, image: ImagePixel, frame: int) -> NDArray:
 
 def _decode_with_pydicom(source: Source, frame: int, cause: Exception | None = None) -> NDArray:
     try:
-        with quiet(), open_file(source) as file:
+        with quiet(), open_dicom(source) as file:
             return pixel_array(pydicom.dcmread(file, force=True), index=frame)
+    except MemoryError:
+        raise
     except Exception as error:  # pydicom's readers and codecs raise whatever bad data leads to
-        reason = cause or error
-        raise PixelDataError("", f"cannot be decoded: {str(reason) or type(reason).__name__}") from error
+        raise PixelDataError("", f"cannot be decoded: {reason(cause or error)}") from error

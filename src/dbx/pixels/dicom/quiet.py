@@ -1,4 +1,4 @@
-"""Keeping pydicom quiet: what it warns of may quote patients, and is told by issues instead."""
+"""Keeping pydicom quiet: what it warns of may quote patients, and is told by issues instead; and its errors short."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def quiet() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
+
+
+def reason(error: Exception) -> str:
+    """Say why something failed: pydicom puts entire tracebacks into the messages of some errors."""
+    message = str(error) or type(error).__name__
+    return message.splitlines()[-1] if "Traceback (most recent call last)" in message else message

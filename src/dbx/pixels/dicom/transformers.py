@@ -221,6 +221,8 @@ class DicomThumbnailExtractor(BatchTransformer):
                     thumbnails[index] = thumbnail(source, row, size=self.size, image_format=self.imageFormat)
                 except PixelsError as error:
                     failures[index] = f"no thumbnail: {error.problem}"
+                except MemoryError:
+                    failures[index] = "no thumbnail: there was not enough memory"
         columns = {self.outputCol: pa.array(thumbnails, pa.binary()), "issues": add_pixel_issues(batch, failures)}
         return merge_columns(batch, columns, schema)
 

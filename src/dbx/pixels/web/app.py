@@ -66,6 +66,7 @@ def create_app(server: Server, hosts: Iterable[str] = (), monai_label_url: str |
         exception_handlers={
             HTTPException: errors.answer_http_error,
             PixelsError: errors.answer_pixels_error,
+            MemoryError: errors.answer_memory_error,
             Exception: errors.answer_unexpected_error,
         },
         lifespan=lifespan,

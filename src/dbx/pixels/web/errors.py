@@ -68,6 +68,12 @@ def answer_pixels_error(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": f"{error.problem}. {error.remedy}".strip()}, status)  # its subject may be a path
 
 
+def answer_memory_error(_request: Request, _error: Exception) -> Response:
+    """Answer that something is too much now: with less to do at the same time it may be had."""
+    _log.error("there is not enough memory for a request")
+    return JSONResponse({"error": "the server has not enough memory for this now"}, 503)
+
+
 def status_of(error: PixelsError) -> int:
     """Return the HTTP status code of an error."""
     return next((status for kinds, status in _STATUSES if isinstance(error, kinds)), 500)

@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dbx.pixels.dicom.elements import find_value, open_data_set
-from dbx.pixels.dicom.sources import Source, open_file
+from dbx.pixels.dicom.inflating import open_dicom
+from dbx.pixels.dicom.quiet import reason
+from dbx.pixels.dicom.sources import Source
 from dbx.pixels.errors import DicomError, PixelsError
 from dbx.pixels.index import Instance
 from dbx.pixels.web.dicomweb import found
@@ -40,7 +42,7 @@ class BulkValue:
         Its value representation.
     offset, length : int
         Where it lies, in the object or what that inflates to.
-    is_big_endian, is_deflated : bool
+    is_big_endian : bool
         How the object is written.
     """
 
@@ -48,16 +50,14 @@ class BulkValue:
     offset: int
     length: int
     is_big_endian: bool
-    is_deflated: bool
 
     def pieces(self, source: Source, first: int, end: int) -> Iterator[bytes]:
         """Read a range of the value, in little endian."""
-        with open_file(source) as file:
-            data = open_data_set(file).file if self.is_deflated else file
+        with open_dicom(source) as file:
             begin, last = first - first % 8, min(end + -end % 8, self.length)  # whole units, of whatever length
             for at in range(begin, last, PIECE):
-                data.seek(self.offset + at)
-                piece = data.read(min(PIECE, last - at))
+                file.seek(self.offset + at)
+                piece = file.read(min(PIECE, last - at))
                 if self.is_big_endian:
                     piece = swapped(piece, self.vr)
                 yield piece[max(first - at, 0) : end - at]
@@ -89,16 +89,16 @@ def find_bulk_value(source: Source, path: str) -> BulkValue | None:
         return None
     steps = [int(step, 10 if place % 2 else 16) for place, step in enumerate(path.split("/"))]
     try:
-        with open_file(source) as file:
+        with open_dicom(source) as file:
             data_set = open_data_set(file)
             value = find_value(data_set, steps)
-    except PixelsError:
+    except (PixelsError, MemoryError):
         raise
     except Exception as error:  # pydicom raises whatever bad data leads to
-        raise DicomError("", f"cannot be read: {error or type(error).__name__}") from error
+        raise DicomError("", f"cannot be read: {reason(error)}") from error
     if value is None or value.vr not in _BINARY_VRS:
         return None
-    return BulkValue(*value, is_big_endian=data_set.big_endian, is_deflated=data_set.file is not file)
+    return BulkValue(*value, is_big_endian=data_set.big_endian)
 
 
 def retrieve_bulk_data(request: Request) -> Response:

@@ -95,9 +95,10 @@ def _whatever_can_be_sent(instance: Instance, syntax: str, vanished: Vanished) -
     """Return pieces of one of several objects: as it is stored if transcoding fails, so that none gets lost."""
     try:
         return syntax, object_pieces(instance, syntax, vanished)
-    except HttpError as error:
+    except (HttpError, MemoryError) as error:
         stored = instance.TransferSyntaxUID
-        if error.status_code != 406 or stored is None or object_syntax(stored, [AS_STORED]) != stored:
+        is_gone = isinstance(error, HttpError) and error.status_code != 406
+        if is_gone or stored is None or object_syntax(stored, [AS_STORED]) != stored:
             raise
         return stored, object_pieces(instance, stored, vanished)
 

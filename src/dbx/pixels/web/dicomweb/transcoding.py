@@ -13,10 +13,11 @@ from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from dbx.pixels.dicom.image import ImagePixel
+from dbx.pixels.dicom.inflating import open_dicom
 from dbx.pixels.dicom.pixels import NATIVE, decode, is_word_data
-from dbx.pixels.dicom.quiet import quiet
-from dbx.pixels.dicom.sources import Source, open_file, read_range
-from dbx.pixels.errors import PixelDataError, PixelsError
+from dbx.pixels.dicom.quiet import quiet, reason
+from dbx.pixels.dicom.sources import Source, read_range
+from dbx.pixels.errors import PixelDataError, StorageError
 from dbx.pixels.web.dicomweb.frames import little_endian
 
 #: Bytes that are read and sent at once.
@@ -70,7 +71,7 @@ def explicit_little_endian(source: Source, row: Mapping[str, Any]) -> Iterator[b
 def _header(source: Source, adapt: Callable[[Dataset], None], *, with_pixels: bool = False) -> bytes:
     """Write what comes before the pixel data, or all."""
     try:
-        with quiet(), open_file(source) as file:
+        with quiet(), open_dicom(source) as file:
             dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not with_pixels)
             _interpret(dataset)
             adapt(dataset)
@@ -81,10 +82,10 @@ def _header(source: Source, adapt: Callable[[Dataset], None], *, with_pixels: bo
             written = io.BytesIO()
             pydicom.dcmwrite(written, dataset, implicit_vr=False, little_endian=True, enforce_file_format=True)
             return written.getvalue()
-    except PixelsError:
+    except (StorageError, MemoryError):
         raise
     except Exception as error:  # pydicom raises whatever bad data leads to
-        raise PixelDataError("", f"cannot be transcoded: {error or type(error).__name__}") from error
+        raise PixelDataError("", f"cannot be transcoded: {reason(error)}") from error
 
 
 def _interpret(dataset: Dataset) -> None:
