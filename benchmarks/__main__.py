@@ -1,7 +1,7 @@
 """Measures the rows of the table of speed and memory, prints them and keeps them in results.json.
 
 python -m benchmarks [--data DIR] [headers] [ingest] [second_run] [thumbnails] [memory] [serving]
-    [index] [storing] [ai]
+    [index] [storing] [ai] [spark]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.measure import Row, Skipped
 
-MODULES = ("headers", "ingest", "second_run", "thumbnails", "memory", "serving", "index", "storing", "ai")
+MODULES = ("headers", "ingest", "second_run", "thumbnails", "memory", "serving", "index", "storing", "ai", "spark")
 RESULTS = Path(__file__).with_name("results.json")
 
 
