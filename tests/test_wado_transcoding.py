@@ -10,10 +10,13 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.pixels import pack_bits
+from pydicom.tag import Tag, tag_in_exception
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
+from dbx.pixels.dicom import inflating
 from dbx.pixels.dicom.image import ImagePixel
 from dbx.pixels.dicom.pixels import decode_frame, encoded_frame
+from dbx.pixels.dicom.quiet import reason
 from dbx.pixels.errors import PixelDataError
 from dbx.pixels.storage import open_object
 from dbx.pixels.web.dicomweb.frames import frame_bytes
@@ -118,3 +121,15 @@ def test_an_object_without_a_sop_class_cannot_become_a_file(tmp_path: Path) -> N
     path.write_bytes(dicom(element(0x00080060, "CS", b"CT")))
     with pytest.raises(PixelDataError, match="cannot be transcoded"):
         transcoded(path)
+
+
+def test_what_is_told_of_pydicoms_errors_is_no_traceback() -> None:
+    with pytest.raises(ValueError, match="Traceback") as caught, tag_in_exception(Tag(0x7FE00010)):
+        raise ValueError("is odd")
+    assert reason(caught.value) == "ValueError: is odd"
+
+
+def test_a_deflated_object_too_long_to_be_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inflating, "LARGEST_INFLATED", 1 << 17)
+    with pytest.raises(PixelDataError, match="cannot be transcoded: the deflated data set inflates to more than"):
+        transcoded(TEST_FILES / "image_dfl.dcm")

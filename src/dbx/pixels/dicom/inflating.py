@@ -67,6 +67,7 @@ def open_dicom(source: Source) -> BinaryIO:
             file.seek(0)
             return file
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        meta.FileMetaInformationGroupLength = 0  # told when it is known
         written = DicomBytesIO()
         write_file_meta_info(written, meta, enforce_standard=False)
         inflated = io.BytesIO()

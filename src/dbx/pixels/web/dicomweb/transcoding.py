@@ -17,7 +17,7 @@ from dbx.pixels.dicom.inflating import open_dicom
 from dbx.pixels.dicom.pixels import NATIVE, decode, is_word_data
 from dbx.pixels.dicom.quiet import quiet, reason
 from dbx.pixels.dicom.sources import Source, read_range
-from dbx.pixels.errors import PixelDataError, StorageError
+from dbx.pixels.errors import DicomError, PixelDataError, StorageError
 from dbx.pixels.web.dicomweb.frames import little_endian
 
 #: Bytes that are read and sent at once.
@@ -59,20 +59,31 @@ def explicit_little_endian(source: Source, row: Mapping[str, Any]) -> Iterator[b
     StorageError
         If the object cannot be read.
     """
-    inflated = row["TransferSyntaxUID"] == DeflatedExplicitVRLittleEndian
-    if row["pixel_data"] is None or inflated:
-        yield _header(source, lambda _: None, with_pixels=inflated)
+    if row["TransferSyntaxUID"] == DeflatedExplicitVRLittleEndian:
+        yield from _inflated_object(source)
+    elif row["pixel_data"] is None:
+        yield _header(source, lambda _: None)
     elif row["pixel_data"]["length"] is not None:
         yield from _native_object(source, row)
     else:
         yield from _decoded_object(source, ImagePixel.from_row(row))
 
 
-def _header(source: Source, adapt: Callable[[Dataset], None], *, with_pixels: bool = False) -> bytes:
-    """Write what comes before the pixel data, or all."""
+def _inflated_object(source: Source) -> Iterator[bytes]:
+    try:
+        file = open_dicom(source)
+    except DicomError as error:
+        raise PixelDataError("", f"cannot be transcoded: {error}") from error
+    with file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
+def _header(source: Source, adapt: Callable[[Dataset], None]) -> bytes:
+    """Write what comes before the pixel data."""
     try:
         with quiet(), open_dicom(source) as file:
-            dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not with_pixels)
+            dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True)
             _interpret(dataset)
             adapt(dataset)
             meta = dataset.file_meta
