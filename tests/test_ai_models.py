@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -129,6 +131,63 @@ def test_broken_files_spoil_no_list(models: Models) -> None:
     assert "inference.json is missing" in reasons["empty"]
     assert "holds no mapping" in reasons["list"]
     assert "TorchScript, which is code" in reasons["torchscript"]
+
+
+def _spoil(bundle: Path, what: str) -> None:
+    """Damage a bundle in one way."""
+    metadata = bundle / "configs" / "metadata.json"
+    (bundle / "versions").mkdir()
+    match what:
+        case "orphan":
+            shutil.copyfile(bundle / "models" / "model.pt", bundle / "versions" / "1.pt")
+        case "facts":
+            _spoil_facts(bundle / "versions" / "1")
+        case "champion":
+            (bundle / "versions" / "champion").write_bytes(b"\xff\xfe")
+        case "lengthy champion":
+            (bundle / "versions" / "champion").write_text("1" * 5000)
+        case "channel":
+            metadata.write_text(metadata.read_text().replace('{"0":', f'{{"{"9" * 5000}": "far", "0":'))
+        case "nested":
+            metadata.write_text('{"version": ' + "[" * 200_000 + "]" * 200_000 + "}")
+        case "half a character":
+            metadata.write_text(metadata.read_text().replace("0.1.0", "\\ud800"))
+
+
+def _spoil_facts(version: Path) -> None:
+    version.with_suffix(".pt").touch()
+    version.with_suffix(".json").touch()
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("orphan", r"versions/1\.json cannot be read: it is missing. Delete versions/1\.pt"),
+        ("facts", r"versions/1\.json cannot be read: JSONDecodeError"),
+        ("champion", r"versions/champion cannot be read: .*Delete it"),
+        ("lengthy champion", "no weights"),
+        ("channel", "^$"),
+        ("nested", r"metadata\.json cannot be read"),
+        ("half a character", r"metadata\.json cannot be read"),
+    ],
+)
+def test_a_damaged_model_is_listed_with_the_reason_and_can_be_removed(
+    pixels, models: Models, what: str, reason: str
+) -> None:
+    write_bundle(models.folder, "other")
+    _spoil(write_bundle(models.folder, "damaged"), what)
+    assert re.search(reason, models.info("damaged").reason)
+    assert [model.is_ready for model in models.list()] == [reason == "^$", True]
+    assert "other" in pixels("models", "list")
+    assert "damaged removed" in pixels("models", "remove", "damaged")
+    assert [model.name for model in models.list()] == ["other"]
+
+
+def test_a_damaged_model_is_added_with_the_reason(models: Models, tmp_path: Path) -> None:
+    source = write_bundle(tmp_path, "bright")
+    _spoil(source, "orphan")
+    assert "versions/1.json cannot be read" in models.add(source).reason
+    assert [path.name for path in models.folder.iterdir()] == ["bright"]
 
 
 def test_configurations_may_be_yaml(models: Models, volume: NDArray[np.float32]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ PROMPTS = ("label_prompt", "points", "point_labels")
 
 _MOST_LABELS = 255  # a labelmap's values are 8 bit, and 0 is the background
 _SUFFIXES = (".json", ".yaml", ".yml")
+_CHANNEL = re.compile("[0-9]{1,9}")
 #: Names of modalities in metadata, where they are not those of DICOM (0008,0060).
 _MODALITIES = {"MRI": "MR", "PET": "PT"}
 
@@ -70,13 +72,18 @@ def read_info(bundle: Path) -> ModelInfo:
     except ModelError as error:
         problem = f"{error.problem}. {error.remedy}"
     labels = {label: value for label, value in _labels(metadata).items() if value <= _MOST_LABELS}
-    versions = versions_of(bundle)
     is_trainable = _is_trainable(bundle, metadata)
-    problem = problem or next(_problems(bundle, metadata, inference, versions, is_trainable), "")
+    version = _own_version(metadata)
+    try:
+        versions = Versions(bundle, version)
+        version = versions.champion()
+        problem = problem or next(_problems(bundle, metadata, inference, versions, is_trainable), "")
+    except ModelError as error:
+        problem = problem or f"{error.problem}. {error.remedy}"
     modality = str(_image(metadata).get("modality") or "").upper()
     return ModelInfo(
         name=bundle.name,
-        version=versions.champion(),
+        version=version,
         description=str(metadata.get("description") or metadata.get("task") or ""),
         modality=_MODALITIES.get(modality, modality),
         labels=labels,
@@ -101,7 +108,8 @@ def read_config(bundle: Path, name: str) -> dict[str, Any]:
     try:
         text = paths[0].read_text(encoding="utf-8")
         config = json.loads(text) if paths[0].suffix == ".json" else _yaml(text)
-    except ValueError as error:
+        json.dumps(config, ensure_ascii=False, default=str).encode()  # no half characters, which nothing could show
+    except (OSError, ValueError, RecursionError) as error:
         remedy = "Mend the file, or get the bundle anew."
         raise ModelError(str(bundle), f"configs/{paths[0].name} cannot be read: {error}", remedy) from error
     if not isinstance(config, dict):
@@ -115,7 +123,11 @@ def versions_of(bundle: Path) -> Versions:
         metadata = read_config(bundle, "metadata")
     except ModelError:
         metadata = {}
-    return Versions(bundle, str(metadata.get("version") or "unknown"))
+    return Versions(bundle, _own_version(metadata))
+
+
+def _own_version(metadata: Mapping[str, Any]) -> str:
+    return str(metadata.get("version") or "unknown")
 
 
 def has_background(metadata: Mapping[str, Any]) -> bool:
@@ -146,11 +158,10 @@ def _problems(
 
 
 def _missing_weights(bundle: Path, versions: Versions, is_trainable: bool) -> str:
-    champion = bundle / "versions" / f"{versions.champion()}.pt"
-    if champion.with_suffix(".json").exists():
-        return (
-            f"Its champion is gone: versions/{champion.name} is missing. Go back: pixels models rollback {bundle.name}."
-        )
+    champion = versions.champion()
+    if f"{champion}.json" in {path.name for path in (bundle / "versions").glob("*.json")}:
+        missing = f"versions/{champion}.pt is missing"
+        return f"Its champion is gone: {missing}. Go back: pixels models rollback {bundle.name}."
     if any((bundle / "models").glob("*.ts")):
         return "Its weights are TorchScript, which is code. Put its network's state into models/model.pt."
     if is_trainable:
@@ -184,7 +195,7 @@ def _channels(side: Mapping[str, Any]) -> dict[int, str]:
     channels = side.get("channel_def")
     if not isinstance(channels, dict):
         return {}
-    names = {int(number): str(name) for number, name in channels.items() if str(number).isdecimal()}
+    names = {int(number): str(name) for number, name in channels.items() if _CHANNEL.fullmatch(str(number))}
     often = Counter(names.values())
     return {number: name if often[name] == 1 else f"{name} {number}" for number, name in names.items()}
 
@@ -208,7 +219,7 @@ def _prompts(inference: Mapping[str, Any]) -> tuple[str, ...]:
     example = inference.get("input_dict")
     try:
         example = ast.literal_eval(example.lstrip("$")) if isinstance(example, str) else example
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return ()
     example = example[0] if isinstance(example, list) and example else example
     return PROMPTS if isinstance(example, dict) and not example.keys().isdisjoint(PROMPTS) else ()

@@ -56,7 +56,8 @@ class Models:
 
     def list(self) -> list[ModelInfo]:
         """Return all models, by name, those that are not ready too."""
-        return [read_info(path.parent) for path in sorted(self.folder.glob("[!.]*/configs"))]
+        bundles = (path.parent for path in sorted(self.folder.glob("*/configs")))
+        return [read_info(bundle) for bundle in bundles if _NAME.fullmatch(bundle.name)]
 
     def info(self, name: str) -> ModelInfo:
         """Return what is known of one model.
@@ -132,7 +133,7 @@ class Models:
         """
         with self._staging() as staging:
             source = _unpacked(path, staging) if zipfile.is_zipfile(path) else path
-            return self._take(source, staging / ".bundle")
+            return self._take(source, staging)
 
     def export(self, name: str, version: str, folder: Path) -> None:
         """Copy a model with one of its versions alone, which is used there.
@@ -156,7 +157,7 @@ class Models:
         others = {known.weights for known in versions.list()} - {wanted}
         target = Models(folder)
         with target._staging() as staging:
-            target._take(self._bundle(name), staging / ".bundle", omit=others)
+            target._take(self._bundle(name), staging, omit=others)
         target.versions(name).set_champion(version)
 
     def install(self, name: str) -> ModelInfo:
@@ -184,7 +185,7 @@ class Models:
                 reason = "there is no connection to its server" if is_offline else " ".join(str(error).split())
                 remedy = "Without internet, get its zip archive or folder elsewhere: pixels models add PATH."
                 raise ModelError(name, f"cannot be had from the MONAI Model Zoo: {reason}", remedy) from error
-            return self._take(staging / name, staging / ".bundle")
+            return self._take(staging / name, staging)
 
     def remove(self, name: str) -> None:
         """Delete a model with all versions that were trained.
@@ -258,19 +259,21 @@ class Models:
             raise ModelError(name, "is there already", f"pixels models remove {name}, then try again.")
         return self.folder / name
 
-    def _take(self, source: Path, copy: Path, omit: Collection[Path] = ()) -> ModelInfo:
+    def _take(self, source: Path, staging: Path, omit: Collection[Path] = ()) -> ModelInfo:
         """Copy what belongs to a bundle, and give the copy its place when it is complete."""
         for config in ("metadata", "inference"):
             read_config(source, config)
         bundle = self._free(source.resolve().name)
+        copy = staging / ".bundle" / bundle.name
         packages = [f"{path.parent.name}/**/*.py" for path in source.glob("*/*.py")]
         parts = {path for part in (*_PARTS, *packages) for path in source.glob(part) if path.is_file()}
         for path in parts.difference(omit):
             target = copy / path.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
+        info = read_info(copy)
         copy.rename(bundle)
-        return read_info(bundle)
+        return info
 
     @contextmanager
     def _staging(self) -> Iterator[Path]:

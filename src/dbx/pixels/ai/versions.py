@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dbx.pixels.errors import ModelError, ModelNotFoundError
+
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,21 @@ class Versions:
         self._folder = bundle / "versions"
         self._champions = self._folder / "champion"
 
+    @property
+    def trained(self) -> list[int]:
+        """The numbers of those that were trained here, in order; what is known of them is not read."""
+        return sorted(int(path.stem) for path in self._folder.glob("*.pt") if _NUMBER.fullmatch(path.stem))
+
     def list(self) -> list[Version]:
-        """Return the bundle's own version, if it came with weights, and those that were trained here, in order."""
-        trained = sorted(int(path.stem) for path in self._folder.glob("*.pt") if path.stem.isdecimal())
+        """Return the bundle's own version, if it came with weights, and those that were trained here, in order.
+
+        Raises
+        ------
+        ModelError
+            If what is known of one cannot be read.
+        """
         own = [self._own] if self._own.weights.is_file() else []
-        return own + [self._trained(number) for number in trained]
+        return own + [self._trained(number) for number in self.trained]
 
     def find(self, name: str) -> Version:
         """Return one version.
@@ -72,6 +85,8 @@ class Versions:
         ------
         ModelNotFoundError
             If there is none of this name.
+        ModelError
+            If what is known of one cannot be read.
         """
         for version in self.list():
             if version.name == name:
@@ -108,7 +123,13 @@ class Versions:
         return str(number)
 
     def champion(self) -> str:
-        """Return the version that is used; the bundle's own until another is chosen."""
+        """Return the version that is used; the bundle's own until another is chosen.
+
+        Raises
+        ------
+        ModelError
+            If that cannot be read.
+        """
         return (self._history() or (self._own.name,))[-1]
 
     def set_champion(self, name: str) -> None:
@@ -139,8 +160,14 @@ class Versions:
         return before
 
     def _trained(self, number: int) -> Version:
-        facts = json.loads(self._facts(number).read_text())
-        return Version(str(number), self._weights(number), facts["dice"], datetime.fromisoformat(facts["published"]))
+        path = self._facts(number)
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            dice, published = float(facts["dice"]), datetime.fromisoformat(facts["published"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            remedy = f"Delete versions/{number}.pt, or put its {path.name} back."
+            raise self._damaged(path, error, remedy) from error
+        return Version(str(number), self._weights(number), dice, published)
 
     def _claim(self, facts: str) -> int:
         """Take the next number, which no other process gets, by writing its facts."""
@@ -150,6 +177,8 @@ class Versions:
                 try:
                     with self._facts(number).open("x") as file:
                         file.write(facts)
+                        file.flush()
+                        os.fsync(file.fileno())  # before there are weights: no version is without its facts
                 except FileExistsError:
                     pass
                 else:
@@ -164,13 +193,23 @@ class Versions:
 
     def _history(self) -> tuple[str, ...]:
         """Return all champions, the present one last."""
-        return tuple(self._champions.read_text().splitlines()) if self._champions.exists() else ()
+        try:
+            return tuple(self._champions.read_text(encoding="utf-8").splitlines())
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValueError) as error:
+            remedy = "Delete it: then the version that the bundle came with is used."
+            raise self._damaged(self._champions, error, remedy) from error
 
     def _write_history(self, names: Iterable[str]) -> None:
         self._folder.mkdir(exist_ok=True)
         unfinished = self._folder / ".champion"
-        unfinished.write_text("".join(f"{name}\n" for name in names))
+        unfinished.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
         _appear(unfinished, self._champions)
+
+    def _damaged(self, path: Path, error: Exception, remedy: str) -> ModelError:
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
+        return ModelError(self._folder.parent.name, f"versions/{path.name} cannot be read: {reason}", remedy)
 
 
 def _appear(unfinished: Path, final: Path) -> None:

@@ -100,7 +100,7 @@ def install(models: Models, name: str) -> None:
 @_with_models
 def remove(models: Models, name: str) -> None:
     """Delete a model, with all versions that were trained."""
-    trained = sum(version.dice is not None for version in models.versions(name).list())
+    trained = len(models.versions(name).trained)
     models.remove(name)
     click.echo(f"{name} removed, with {counted(trained, 'trained version', 'trained versions')}")
 
