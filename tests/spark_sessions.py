@@ -58,10 +58,10 @@ def session(master: str) -> Iterator[SparkSession]:
 
 
 @contextmanager
-def environment() -> Iterator[None]:
+def environment(**variables: str) -> Iterator[None]:
     """Set what Spark finds in the environment; what it leaves there would decide about later sessions."""
     before = dict(os.environ)
-    os.environ.update(PYSPARK_PYTHON=sys.executable, JAVA_HOME=java_home())
+    os.environ.update(PYSPARK_PYTHON=sys.executable, JAVA_HOME=java_home(), **variables)
     try:
         yield
     finally:

@@ -68,3 +68,39 @@ def test_after_the_driver_was_killed_every_file_is_there_once(many: Path, home: 
     assert ingest(catalog, selection).new == FILES
     paths = rows(catalog)["path"].to_pylist()
     assert len(paths) == len(set(paths)) == FILES
+
+
+_STREAM = """
+import sys
+from dbx.pixels import Catalog
+from dbx.pixels.dicom import DicomMetaExtractor
+from spark_sessions import session
+
+folder, home, checkpoint = sys.argv[1:]
+with session("local[1]") as spark:
+    catalog = Catalog(spark, home=home)
+    df = catalog.catalog(folder, streaming=True, streamCheckpointBasePath=checkpoint, maxFilesPerTrigger=1000)
+    print(catalog.save(DicomMetaExtractor(catalog).transform(df)).indexed)
+"""
+
+
+def test_after_the_driver_of_a_stream_was_killed_every_file_is_there_once(
+    many: Path, home: Path, tmp_path: Path
+) -> None:
+    catalog = Catalog(home=str(home))
+    command = [sys.executable, "-c", _STREAM, many, home, tmp_path / "checkpoint"]
+    with environment(PYTHONPATH=str(Path(__file__).parent)):
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while rows(catalog).num_rows == 0:
+            assert running.poll() is None, running.communicate()[1]
+            time.sleep(0.1)
+        running.send_signal(signal.SIGKILL)
+        running.communicate()
+        before = rows(catalog).num_rows
+        assert 0 < before < FILES
+        again = subprocess.run(command, capture_output=True, text=True, check=True)
+    paths = rows(catalog)["path"].to_pylist()
+    assert len(paths) == len(set(paths)) == FILES
+    assert (
+        FILES - before <= int(again.stdout) <= FILES - before + 1000
+    )  # what was not marked as saved is looked at again

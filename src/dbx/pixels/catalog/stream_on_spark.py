@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql.datasource import DataSource, DataSourceStreamReader, InputPartition
 from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 
@@ -24,6 +25,10 @@ from dbx.pixels.table.objects import ObjectTable, StreamTransaction
 from dbx.pixels.table.upkeep import optimize_if_due
 
 _SOURCE = "pixels_objects"
+
+#: Spark gives the Python of a source ten seconds to start, which can be too few where all cores are busy.
+_ATTEMPTS = 3
+_TOO_SLOW = "Python worker failed to connect back"
 
 
 class ObjectSource(DataSource):
@@ -163,12 +168,7 @@ def run_stream(
             writer = writer.trigger(availableNow=True)
         else:
             writer = writer.trigger(processingTime=f"{stream.interval * 1000:.0f} milliseconds")
-        query = writer.start()
-        try:
-            query.awaitTermination()
-        except KeyboardInterrupt:
-            query.stop()
-        _mark_saved(query, checkpoint)
+        _mark_saved(_run(writer), checkpoint)
         table.refresh()
         lines = tallies.read_text().splitlines() if tallies.exists() else []
     tally = Tally()
@@ -177,9 +177,27 @@ def run_stream(
     return tally
 
 
+def _run(writer: Any) -> Any:
+    """Run a query to its end and return it; one whose source did not start in time begins again."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        query = writer.start()
+        try:
+            query.awaitTermination()
+            break
+        except KeyboardInterrupt:
+            query.stop()
+            break
+        except PySparkException as error:
+            if attempt == _ATTEMPTS or _TOO_SLOW not in str(error):
+                raise
+    return query
+
+
 def _mark_saved(query: Any, checkpoint: Checkpoint) -> None:
     """Remember the last batches, of which Spark tells the source only when it goes on."""
     progress = query.lastProgress
     for source in progress["sources"] if progress else ():
         end = source["endOffset"]
-        checkpoint.mark_all_saved((json.loads(end) if isinstance(end, str) else end)["plan"])
+        end = json.loads(end) if isinstance(end, str) else end
+        if end:
+            checkpoint.mark_all_saved(end["plan"])
