@@ -6,6 +6,7 @@ import re
 import resource
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
 
+from dbx.pixels.dicom.room import ROOM, room_for
 from images import write_image
 from served import Served, serving
 from stow import RELATED, multipart, uids
@@ -127,3 +129,18 @@ def test_their_lack_of_a_thumbnail_is_an_issue(
     assert good["thumbnail"]
     assert bomb["thumbnail"] is None
     assert "no thumbnail" in bomb["issues"][-1]["message"]
+
+
+def test_frames_that_wait_for_room_delay_no_search(empty_server: RunningServer, tmp_path: Path) -> None:
+    blank = np.zeros((4200, 4200), np.uint8)
+    frames = [imagecodecs.jpegls_encode(blank)]
+    path = write_image(tmp_path / "a.dcm", blank, transfer_syntax=JPEGLSLossless, frames=frames)
+    empty_server.ingest(path)
+    empty_server.wait_until_served()
+    thumbnail = f"{empty_server.dicomweb}/studies/{uids(path.read_bytes())[0]}/thumbnail"
+    with ThreadPoolExecutor(45) as clients:
+        with room_for(ROOM):
+            waiting = [clients.submit(get, thumbnail) for _ in range(45)]
+            assert not wait(waiting, 1).done
+            assert httpx.get(f"{empty_server.dicomweb}/studies").status_code == 200
+        assert {answer.result().status_code for answer in waiting} == {200}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,6 +22,7 @@ from dbx.pixels.web.dicomweb.objects import retrieve_objects
 from dbx.pixels.web.dicomweb.pictures import retrieve_rendered, retrieve_thumbnail
 from dbx.pixels.web.dicomweb.streaming import begun
 from dbx.pixels.web.dicomweb.syntaxes import Representation, frame_representation
+from dbx.pixels.web.dicomweb.threads import on_threads
 from dbx.pixels.web.dicomweb.transcoding import PIECE
 from dbx.pixels.web.dicomweb.wado_uri import retrieve_by_query
 from dbx.pixels.web.errors import HttpError
@@ -33,7 +33,7 @@ async def _frames(request: Request) -> Response:
     try:
         return frame_at_once(request)
     except BlockingIOError:
-        return await run_in_threadpool(_read_frames, request)
+        return await _frames_on_threads(request)
 
 
 def _read_frames(request: Request) -> Response:
@@ -67,20 +67,22 @@ def _frame_parts(
             yield Part(representation.content_type, data)
 
 
+_frames_on_threads = on_threads(_read_frames)
+
 _STUDY = "/studies/{study}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 _FRAMES = f"{_INSTANCE}/frames/{{frames}}"
 
-# Starlette runs those on threads that are no coroutines. What viewers ask for most comes first.
+# What viewers ask for most comes first.
 routes = [
     Route(_FRAMES, _frames),
     Route(f"{_SERIES}/metadata", retrieve_metadata),
     Route(f"{_INSTANCE}/metadata", retrieve_metadata),
     Route(f"{_STUDY}/metadata", retrieve_metadata),
-    Route(f"{_INSTANCE}/bulkdata/{{path:path}}", retrieve_bulk_data),
-    *(Route(f"{path}/rendered", retrieve_rendered) for path in (_FRAMES, _INSTANCE, _SERIES, _STUDY)),
-    *(Route(f"{path}/thumbnail", retrieve_thumbnail) for path in (_FRAMES, _INSTANCE, _SERIES, _STUDY)),
-    *(Route(path, retrieve_objects) for path in (_INSTANCE, _SERIES, _STUDY)),
-    Route("/wado", retrieve_by_query),
+    Route(f"{_INSTANCE}/bulkdata/{{path:path}}", on_threads(retrieve_bulk_data)),
+    *(Route(f"{path}/rendered", on_threads(retrieve_rendered)) for path in (_FRAMES, _INSTANCE, _SERIES, _STUDY)),
+    *(Route(f"{path}/thumbnail", on_threads(retrieve_thumbnail)) for path in (_FRAMES, _INSTANCE, _SERIES, _STUDY)),
+    *(Route(path, on_threads(retrieve_objects)) for path in (_INSTANCE, _SERIES, _STUDY)),
+    Route("/wado", on_threads(retrieve_by_query)),
 ]

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
 from tempfile import SpooledTemporaryFile
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
+
+from dbx.pixels.web.dicomweb.threads import made_on_threads
 
 #: Bytes that are sent at once.
 PIECE = 1 << 16
 
 #: Bytes of an answer that may be in memory until a slow client has read them.
-IN_MEMORY = 1 << 20
+IN_MEMORY = 1 << 18
 
 _Piece = TypeVar("_Piece")
 
 
 class StreamedResponse(StreamingResponse):
     """Sends pieces, which are made on threads unless their iterator is an asynchronous one."""
+
+    def __init__(self, content: AsyncIterable[bytes] | Iterable[bytes], *args: Any, **kwargs: Any) -> None:
+        super().__init__(content if isinstance(content, AsyncIterable) else made_on_threads(content), *args, **kwargs)
 
     async def stream_response(self, send: Send) -> None:
         """Send the pieces, then close what makes them: else that would be left to the garbage collector."""
