@@ -23,6 +23,7 @@ from dbx.pixels.catalog import Catalog
 from dbx.pixels.cli.options import with_catalog
 from dbx.pixels.errors import ArgumentError
 from dbx.pixels.index import Level, ServingIndex
+from dbx.pixels.web.allocation import give_memory_back
 
 #: How workers, which are processes of their own, learn what to serve.
 _SETTINGS = "PIXELS_SERVE_SETTINGS"
@@ -102,6 +103,7 @@ def run(
     TableError
         If the table or the index cannot be read.
     """
+    give_memory_back()  # before there are threads
     if not _is_loopback(host):
         raise ArgumentError(
             f"--host {host}",
@@ -166,6 +168,7 @@ def application() -> object:
     from dbx.pixels.web.logs import log_as_json
     from dbx.pixels.web.server import Server
 
+    give_memory_back()
     log_as_json()
     settings = json.loads(os.environ[_SETTINGS])
     catalog = Catalog(table=settings["table"], volume=settings["volume"], home=settings["home"])
