@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from itertools import chain, repeat
 
+import anyio.to_thread
 import orjson
 from pydicom.datadict import tag_for_keyword
 from starlette.datastructures import QueryParams
@@ -25,16 +26,22 @@ from dbx.pixels.web.errors import HttpError
 #: Results of one answer at most; with all attributes, of which an instance has kilobytes.
 MOST = 50_000
 MOST_WITH_ALL = 5_000
+#: Searches for all attributes that go on at once: each has megabytes in memory.
+_LARGE = anyio.CapacityLimiter(4)
 #: Query parameters that are no matching keys.
 _OPTIONS = {"accept", "charset", "fuzzymatching", "includefield", "limit", "offset"}
 _OFFERED = (MediaType(DICOM_JSON), MediaType("application/json"), MediaType(DICOM_XML, multipart=True))
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 
 
-def _search(request: Request, level: Level) -> Response:
+async def _search(request: Request, level: Level) -> Response:
+    search = parse_search(request, level)
+    return await anyio.to_thread.run_sync(_answer, request, search, limiter=_LARGE if search.include_all else None)
+
+
+def _answer(request: Request, search: Search) -> Response:
     media_type = negotiate(request, _OFFERED)
     server = request.app.state.server
-    search = parse_search(request, level)
     most = MOST_WITH_ALL if search.include_all else MOST
     asked = search if search.limit is not None and search.limit <= most else replace(search, limit=most + 1)
     found = server.index.search(asked, server.principal(request))
@@ -58,16 +65,16 @@ def _search(request: Request, level: Level) -> Response:
     return spooled(chain(pieces, [b"]"]), {"Content-Type": media_type.name, **headers})
 
 
-def _studies(request: Request) -> Response:
-    return _search(request, Level.STUDY)
+async def _studies(request: Request) -> Response:
+    return await _search(request, Level.STUDY)
 
 
-def _series(request: Request) -> Response:
-    return _search(request, Level.SERIES)
+async def _series(request: Request) -> Response:
+    return await _search(request, Level.SERIES)
 
 
-def _instances(request: Request) -> Response:
-    return _search(request, Level.INSTANCE)
+async def _instances(request: Request) -> Response:
+    return await _search(request, Level.INSTANCE)
 
 
 routes = [
