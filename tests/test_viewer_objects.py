@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -185,3 +186,15 @@ def test_a_study_of_structures_without_images_opens(viewer: Viewer, server: Runn
     viewer.wait_for_message("Series 1 (RTSTRUCT) cannot be shown.")
     viewer.page.locator('[data-cy^="study-browser-thumbnail"]', has_text="RTSTRUCT").first.wait_for()
     assert viewer.problems == []
+
+
+def test_an_image_that_has_vanished_is_told(viewer: Viewer, server: RunningServer, tmp_path: Path) -> None:
+    file = tmp_path / "vanishing.dcm"
+    shutil.copy(TEST_FILES / "CT_small.dcm", file)
+    server.ingest(file)
+    server.wait_until_served()
+    study = pydicom.dcmread(file, stop_before_pixels=True).StudyInstanceUID
+    file.unlink()
+    viewer.page.goto(f"{viewer.url}/viewer?StudyInstanceUIDs={study}")
+
+    viewer.page.get_by_text("the server needs another ingest").first.wait_for()

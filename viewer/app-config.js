@@ -53,5 +53,6 @@ window.config = {
       },
     },
   ],
-  httpErrorHandler: error => console.warn('A request failed:', error.status ?? error),
+  // The extension tells the user, see failures.js.
+  httpErrorHandler: error => window.dispatchEvent(new CustomEvent('request-failed', { detail: error.status })),
 };

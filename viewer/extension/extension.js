@@ -1,6 +1,7 @@
 /* Our OHIF extension: commands that store what was drawn, and the panel of models. The viewer loads it at run time, see
    app-config.js. */
 import { assistantPanel } from './ai/panel.js';
+import { tellFailures } from './failures.js';
 import { saveMeasurements } from './measurements.js';
 import { saveSegmentation } from './segmentation.js';
 import { textButton } from './text_button.js';
@@ -18,6 +19,10 @@ async function told(title, save, managers, options) {
 
 export default {
   id: '@pixels/extension',
+
+  preRegistration({ servicesManager }) {
+    tellFailures(servicesManager.services);
+  },
 
   getToolbarModule() {
     return [{ name: 'pixels.textButton', defaultComponent: textButton }];
