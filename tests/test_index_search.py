@@ -102,6 +102,9 @@ def index(tmp_path_factory: pytest.TempPathFactory, index_url: str | None) -> It
         (MODALITY, "MR", "2"),
         ("0008103E", "Spät*", "4"),
         ("00280010", "256", "3"),
+        ("00280010", "256.4", ""),
+        ("00280010", r"1e30\inf\nan", ""),
+        ("00201208", "1e30", ""),
         ("00080056", "ONLINE", "3214"),
         ("00080056", "OFFLINE", ""),
     ],
@@ -191,8 +194,8 @@ def test_keys_that_would_read_too_much_are_ignored_with_a_warning(
         (TIME, "25"),
         (TIME, "noon"),
         ("0008002A", "last week"),
-        ("0020000D", "1.2.x"),
         ("0020000D", "1.2.*"),
+        ("0020000D", "1.2.1,1.2.?"),
         ("00280010", "many"),
         ("00180081", "4.6*"),
     ],
@@ -200,6 +203,56 @@ def test_keys_that_would_read_too_much_are_ignored_with_a_warning(
 def test_malformed_values_are_refused(index: ServingIndex, tag: str, value: str) -> None:
     with pytest.raises(ArgumentError, match=r"is no .*Write"):
         found(index, Level.INSTANCE, (tag, value))
+
+
+@pytest.mark.parametrize("tag", ["00100020", NAME, "00080008", "00204000", DATE, "0020000D"])
+def test_values_that_are_too_long_are_refused(index: ServingIndex, tag: str) -> None:
+    with pytest.raises(ArgumentError, match=r"more than 1000 characters.*Write a part"):
+        found(index, Level.INSTANCE, (tag, "*a" * 30_000 if tag != "0020000D" else "1" * 1001))
+
+
+@pytest.mark.parametrize("fuzzy", [False, True])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [("00100020", "P*")] * 51,
+        [(NAME, "Doe")] * 51,
+        [("00204000", "a")] * 51,
+        [("00100020", "\\".join(f"{number}*" for number in range(201)))],
+        [("00080008", "\\".join(map(str, range(201))))],
+    ],
+)
+def test_keys_that_are_too_many_are_refused(index: ServingIndex, keys: list[tuple[str, str]], fuzzy: bool) -> None:
+    with pytest.raises(ArgumentError, match=r"more than 50 keys, or 200 patterns and words\. Ask with fewer"):
+        found(index, Level.INSTANCE, *keys, fuzzy=fuzzy)
+
+
+@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [("00100020", "P*")] * 50,
+        [(NAME, "Müller^Anna Maria")] * 13,  # 3 words of 5 comparisons
+        [(MODALITY, "C*")] * 50,
+        [("00080016", "1.2.3")] * 50,
+        [("00080008", "\\".join([*map(str, range(199)), "PRIMARY"]))],
+        [("0020000D", ",".join(f"1.2.{number}" for number in range(9000)))],
+        [("00081150", ",".join(f"1.2.{number}" for number in range(9000)))],
+    ],
+)
+def test_as_many_keys_as_are_allowed_can_be_answered(
+    index: ServingIndex, level: Level, keys: list[tuple[str, str]]
+) -> None:
+    found(index, level, *keys, fuzzy=True)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_an_object_is_found_by_whatever_uid_it_has(table: ObjectTable, open_index: OpenIndex) -> None:
+    table.save(rows(instance("/1", StudyInstanceUID="05fa-x/y"), instance("/2", 2)))
+    index = open_index()
+    index.sync()
+    assert found(index, Level.STUDY, ("0020000D", "05fa-x/y")) == ["05fa-x/y"]
+    assert found(index, Level.STUDY, ("0020000D", "05fa-x/y,1.2.2")) == ["05fa-x/y", "1.2.2"]
 
 
 @pytest.mark.parametrize("options", [{"limit": -1}, {"offset": -1}])

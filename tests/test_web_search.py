@@ -91,6 +91,8 @@ def test_nothing_found_is_no_content(server: RunningServer) -> None:
         ({"PatientNam": "x"}, "PatientNam"),
         ({"StudyDate": "2024-13"}, "2024-13"),
         ({"includefield": "Nothing"}, "Nothing"),
+        ({"PatientID": "*a" * 501}, "1000 characters"),
+        ({f"{0x00091000 + number:08X}": "a" for number in range(1200)}, "50 keys"),
     ],
 )
 def test_what_cannot_be_understood_is_a_bad_request(

@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from dbx.pixels.errors import ArgumentError
 from dbx.pixels.index.like import has_wildcard, is_like
 from dbx.pixels.index.values import bounds, fold, folded_name
 
-_UID = re.compile(r"[0-9.]{1,64}")
+#: Characters of one value or pattern of a key: databases refuse patterns that are too long, and take long for others.
+MOST_CHARACTERS = 1000
 _DATE_TIME_WITH_OFFSET = re.compile(r"\d{4,14}(\.\d{1,6})?[+-](0\d|1[0-4])\d\d")
 _NUMBER_VRS = {"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"}
 _MOMENT_EXAMPLES = {
@@ -65,11 +66,19 @@ class OneOf:
     def demands(self, *, listed: bool = False) -> Demands:
         if listed:
             return (_like(f"*\\{text}\\*" for text in self.texts),)
-        plain = tuple(text for text in self.texts if not has_wildcard(text))
-        return ((*_like(filter(has_wildcard, self.texts)), *_any_of(plain)),)
+        return ((*_like(self._patterns), *_any_of(tuple(self._plain))),)
 
     def holds(self, value: Any) -> bool:
-        return any(is_like(_text(value), text) for text in self.texts)
+        text = _text(value)
+        return text in self._plain or any(is_like(text, pattern) for pattern in self._patterns)
+
+    @cached_property
+    def _plain(self) -> frozenset[str]:
+        return frozenset(text for text in self.texts if not has_wildcard(text))
+
+    @cached_property
+    def _patterns(self) -> tuple[str, ...]:
+        return tuple(filter(has_wildcard, self.texts))
 
 
 @dataclass(frozen=True)
@@ -153,29 +162,35 @@ def matcher(keyword: str, vr: str, value: str, *, fuzzy: bool) -> Matcher | None
     Raises
     ------
     ArgumentError
-        If the value is malformed.
+        If the value is malformed, or too long.
     """
     value = value.strip()
     if not value.strip("*"):
         return None
-    if vr == "UI":
-        uids = tuple(uid.strip() for uid in re.split(r"[,\\]", value) if uid.strip())
-        for uid in uids:
-            if not _UID.fullmatch(uid):
-                raise ArgumentError(keyword, f"{uid!r} is no UID", "Write UIDs as 1.2.3, several with commas between.")
-        return OneOf(uids)
+    texts = _listed(vr, value)
+    if any(len(text) > MOST_CHARACTERS for text in texts):
+        problem = f"a value of more than {MOST_CHARACTERS} characters cannot be looked for"
+        raise ArgumentError(keyword, problem, "Write a part of it.")
     if vr in _MOMENT_EXAMPLES:
         return _between(keyword, vr, value)
     if vr in _NUMBER_VRS:
         try:
-            return Equal(tuple(float(number) for number in re.split(r"[,\\]", value)))
+            return Equal(tuple(map(float, texts)))
         except ValueError as error:
             raise ArgumentError(keyword, f"{value!r} is no number", "Write a number, without wildcards.") from error
     if vr == "PN":
         return Name(_words(value) if fuzzy else ((fold(value),),))
-    # A backslash is in no value; a comma is in none of CS.
-    texts = tuple(text.strip() for text in re.split(r"[,\\]" if vr == "CS" else r"\\", value))
-    return OneOf(tuple(filter(None, texts)))
+    if vr == "UI" and has_wildcard(value):  # whatever else objects have as UIDs, malformed ones too, is looked for
+        raise ArgumentError(keyword, f"{value!r} is no UID", "Write UIDs without wildcards, commas between several.")
+    return OneOf(texts)
+
+
+def _listed(vr: str, value: str) -> tuple[str, ...]:
+    """Divide a list of values. A backslash is in no value; a comma is in none of UIDs, codes and numbers."""
+    if vr == "PN" or vr in _MOMENT_EXAMPLES:
+        return (value,)
+    texts = (text.strip() for text in re.split(r"[,\\]" if vr in {"UI", "CS", *_NUMBER_VRS} else r"\\", value))
+    return tuple(dict.fromkeys(filter(None, texts)))
 
 
 def _between(keyword: str, vr: str, value: str) -> Between:

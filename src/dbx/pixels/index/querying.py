@@ -104,12 +104,14 @@ def _condition(column: sa.Column[Any], form: Form, names: Iterator[str]) -> sa.C
 
 
 def _compare(column: sa.Column[Any], operator: Operator, name: str) -> sa.ColumnElement[bool]:
-    value = sa.bindparam(name, type_=column.type)
+    # A number that is none of the column's, such as 1.5 or 1e30, is in no row: PostgreSQL would round or refuse it.
+    kind = sa.Float(53) if isinstance(column.type, sa.Integer) else column.type
+    value = sa.bindparam(name, type_=kind)
     match operator:
         case Operator.LIKE:
             return like(column, name)
         case Operator.IN:
-            return column.in_(sa.bindparam(name, type_=column.type, expanding=True))
+            return column.in_(sa.bindparam(name, type_=kind, expanding=True))
         case Operator.AT_LEAST:
             return column >= value
         case Operator.AT_MOST:

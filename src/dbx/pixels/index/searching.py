@@ -21,6 +21,10 @@ from dbx.pixels.index.schema import TABLE_BY_LEVEL
 
 #: Instances whose metadata is searched for a key that has no column.
 MOST_SEARCHED = 5000
+#: Keys that demand something: for each that a level below answers, PostgreSQL has one more join to plan.
+MOST_KEYS = 50
+#: Comparisons of all keys together, of which SQLite takes 1000: each pattern is one, each word of a fuzzy name several.
+MOST_COMPARED = 200
 
 
 @dataclass
@@ -38,7 +42,7 @@ def search(connection: sa.Connection, scope: int, wanted: Search) -> Found:
     Raises
     ------
     ArgumentError
-        If the value of a key is malformed, or `limit` or `offset` is negative.
+        If the value of a key is malformed, keys demand too much, or `limit` or `offset` is negative.
     """
     for name, number in (("limit", wanted.limit or 0), ("offset", wanted.offset)):
         if number < 0:
@@ -79,14 +83,21 @@ def _given(**values: Any) -> dict[str, Any]:
 
 def _understand(wanted: Search) -> _Understood:
     understood = _Understood()
+    keys = compared = 0
     for key in wanted.keys:
         name, vr = _named(key)
         found = matcher(name, vr, key.value, fuzzy=wanted.fuzzy)
         if found is None:
             continue
         searchable = SEARCHABLE.get(key.tags[0]) if len(key.tags) == 1 else None
+        demands = found.demands(listed=searchable.multiple if searchable else False)
+        keys += 1
+        compared += sum(map(len, demands))
+        if keys > MOST_KEYS or compared > MOST_COMPARED:
+            problem = f"with this key there are more than {MOST_KEYS} keys, or {MOST_COMPARED} patterns and words"
+            raise ArgumentError(name, problem, "Ask with fewer.")
         if searchable:
-            understood.compared.append((searchable, found.demands(listed=searchable.multiple)))
+            understood.compared.append((searchable, demands))
         elif key.tags == (INSTANCE_AVAILABILITY,):
             understood.never |= not found.holds("ONLINE")
         else:
