@@ -15,7 +15,7 @@ from dbx.pixels.errors import PixelsError, TrainingError
 
 #: Seconds within which those that only look are gone again.
 _PATIENCE = 2.0
-#: By which it is nicer than the server, whose requests do not wait for it.
+#: How nice it is to the server, whose requests do not wait for it.
 _NICENESS = 10
 #: How often a training may be killed without doing an epoch in between.
 _MOST_STARTS = 3
@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 
 def main() -> None:
     """Do one training, and start the process that does the next one."""
-    os.nice(_NICENESS)
+    # Not by so much more: the process before started this one.
+    os.setpriority(os.PRIO_PROCESS, 0, max(os.getpriority(os.PRIO_PROCESS, 0), _NICENESS))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     queue = Queue(Path(sys.argv[1]))
     with queue.working(_PATIENCE) as is_mine:
