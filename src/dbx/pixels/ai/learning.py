@@ -124,7 +124,7 @@ class Learning:
         self._baseline, self._best = state["baseline"], state["best"]
 
     def _after_epoch(self, workflow: Workflow, epoch: int, loss: float, dice: float | None) -> None:
-        if dice is not None and (self._best is None or dice > self._best):
+        if dice is not None and (self._best is None or dice >= self._best):  # of equal ones, the one with more learned
             self._best = dice
             self._save(self._folder.best, {"model": workflow.network.state_dict(), "epoch": epoch, "dice": dice})
             self._run.pictures(epoch, [overlay(*sample) for sample in workflow.samples])
@@ -156,7 +156,9 @@ class Learning:
         best = torch.load(self._folder.best, map_location="cpu", weights_only=True)
         version = self._versions.publish(self._folder.best, best["dice"])
         told = f"Version {version}, of epoch {best['epoch']}, has Dice {best['dice']:.3f}"
-        if self._baseline is None:
+        if self._baseline is None and not best["dice"]:
+            note = f"{told}: it is used from now on, but found nothing that is labelled. Train it for more epochs."
+        elif self._baseline is None:
             note = f"{told}: it is used from now on."
         elif best["dice"] >= self._baseline:
             note = f"{told}, version {self._info.version} had {self._baseline:.3f}: it is used from now on."
