@@ -61,6 +61,8 @@ class Trainings:
             If there are to be less epochs than one.
         ModelNotFoundError
             If there is no such model.
+        ModelError
+            If what is known of its versions cannot be read.
         TrainingError
             If it cannot be trained, or there are no series with final labels.
         EngineError
@@ -74,10 +76,12 @@ class Trainings:
                     raise ModuleNotFoundError(name=module)
         if epochs is not None and epochs < 1:
             raise ArgumentError("epochs", f"{epochs} is less than 1", "Give how often every series is to be seen.")
-        info = Models(self._catalog.home.models).info(model)
+        models = Models(self._catalog.home.models)
+        info = models.info(model)
         if not info.is_trainable:
             problem = "cannot be trained: its bundle has no configs/train.json that takes other data"
             raise TrainingError(model, problem, "Use a bundle that has one, or pixels models new.")
+        models.versions(model).check()  # else nothing could come of it
         location = self._catalog.location()
         if not final_labels(ObjectTable.find(location), principal, info.labels):
             raise TrainingError(

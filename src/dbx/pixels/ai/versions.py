@@ -78,6 +78,17 @@ class Versions:
         own = [self._own] if self._own.weights.is_file() else []
         return own + [self._trained(number) for number in self.trained]
 
+    def check(self) -> None:
+        """Make sure that all that is known of them can be read.
+
+        Raises
+        ------
+        ModelError
+            If not.
+        """
+        self.list()
+        self.champion()
+
     def find(self, name: str) -> Version:
         """Return one version.
 
