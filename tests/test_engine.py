@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from dbx.pixels.engine.frame import Frame
 from dbx.pixels.engine.pool import map_ordered
 from dbx.pixels.engine.showing import show_rows
 from dbx.pixels.engine.transformer import BatchTransformer
-from dbx.pixels.errors import EngineError
+from dbx.pixels.errors import ArchiveError, EngineError, PixelsError
 
 SCHEMA = pa.schema([pa.field("n", pa.int64())])
 
@@ -139,3 +140,15 @@ def test_names_and_values_are_text_and_do_nothing_in_a_terminal() -> None:
 def test_transformers_refuse_what_has_no_batches() -> None:
     with pytest.raises(EngineError, match=r"Frame\.from_arrow"):
         Doubled().transform([1, 2, 3])
+
+
+def test_errors_come_whole_from_other_processes() -> None:
+    kinds = {PixelsError}
+    while more := {kind for known in kinds for kind in known.__subclasses__()} - kinds:
+        kinds |= more
+    assert ArchiveError in kinds
+    for kind in kinds:
+        error = kind("the object", "is wrong", "Mend it.")
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is kind
+        assert (vars(again), str(again)) == (vars(error), str(error))

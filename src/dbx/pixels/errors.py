@@ -27,6 +27,9 @@ class PixelsError(Exception):
         self.remedy = remedy
         super().__init__(subject, problem, remedy)
 
+    def __reduce__(self) -> tuple[type[PixelsError], tuple[str, str, str]]:
+        return type(self), (self.subject, self.problem, self.remedy)  # OSError would keep two of them
+
     def __str__(self) -> str:
         text = f"{self.subject}: {self.problem}" if self.subject else self.problem
         return f"{text}. {self.remedy}" if self.remedy else text

@@ -34,6 +34,10 @@ _OF_FILES = {
     "TensorBoardStatsHandler",
 }
 
+#: What a `DataLoader` has for processes of its own. Here it has none: series are kept in this process's memory, theirs
+#: would be read anew, and errors come from them as tracebacks.
+_OF_WORKERS = {"persistent_workers", "prefetch_factor", "multiprocessing_context"}
+
 #: Under which a checkpoint may hold the network's state beside other things.
 _STATE_KEYS = ("model", "state_dict")
 
@@ -45,7 +49,7 @@ warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.")
 
 
 def in_memory(config: Any, load: Callable[[Any], Any] | None = None) -> Any:
-    """Return a configuration without what reads and writes files.
+    """Return a configuration without what reads and writes files, and without processes that load data.
 
     Parameters
     ----------
@@ -57,8 +61,13 @@ def in_memory(config: Any, load: Callable[[Any], Any] | None = None) -> Any:
     if isinstance(config, list):
         return [part for item in config for part in _parts_in_memory(item, load)]
     if isinstance(config, dict):
-        return {key: in_memory(value, load) for key, value in config.items()}
+        kept = {key: in_memory(value, load) for key, value in config.items()}
+        return _in_this_process(kept) if target_of(config).endswith("DataLoader") else kept
     return config
+
+
+def _in_this_process(loader: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in loader.items() if key not in _OF_WORKERS} | {"num_workers": 0}
 
 
 def target_of(config: Any) -> str:
@@ -114,7 +123,7 @@ def load_weights(network: torch.nn.Module, weights: Path, name: str) -> None:
 
 
 def _first_lines(error: Exception) -> str:
-    return " ".join(" ".join(str(error).split("\n")[:2]).split())
+    return " ".join(" ".join(str(error).split("\n")[:2]).split()).rstrip(".")
 
 
 def image_of(volume: NDArray[Any], affine: NDArray[np.float64]) -> MetaTensor:
@@ -145,12 +154,12 @@ class QuickArgmax(TorchFunctionMode):
 
 @contextmanager
 def failing(name: str, what: str) -> Iterator[None]:
-    """Say what a bundle raises as an error of the model: its configuration is code, and may raise anything."""
+    """Say what a bundle raises, be it to exit, as an error of the model: it is code, and may raise anything."""
     try:
         yield
     except PixelsError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         causes = list(_causes(error))
         for cause in causes:
             if isinstance(cause, PixelsError):  # MONAI's transforms wrap what is raised in them
@@ -174,4 +183,7 @@ def _told(causes: list[BaseException], what: str) -> tuple[str, str]:
         if isinstance(cause, ModuleNotFoundError) and cause.name:
             return f"{what}: it needs {cause.name}, which is not installed", f"pip install {cause.name}"
     root = causes[-1]
-    return f"{what}: {type(root).__name__}: {' '.join(str(root).split())}", "Its configuration says more."
+    told = str(root)
+    if "Traceback (most recent call last)" in told:  # of another process; its last line is the error
+        told = told.strip().splitlines()[-1]
+    return f"{what}: {type(root).__name__}: {' '.join(told.split())}", "Its configuration says more."
