@@ -351,6 +351,7 @@ def test_prompts_reach_the_model(models: Models, volume: NDArray[np.float32]) ->
         ({"label_prompt": ["@network"]}, "no number"),
         ({"label_prompt": {"_target_": "os.abort"}}, "no number"),
         ({"label_prompt": [float("nan")]}, "no number"),
+        ({"points": [[[1, 2, 3]]]}, "no number"),
     ],
 )
 def test_parameters_are_declared_and_plain(
@@ -375,6 +376,9 @@ def test_what_fails_within_a_model_is_told(models: Models, volume: NDArray[np.fl
     write_bundle(models.folder, "hungry", forward="torch.empty(1 << 50)")
     write_bundle(models.folder, "lacking", inference={"imports": ["$import no_such"], "network": "$no_such.Network()"})
     write_bundle(models.folder, "wrong", inference={"network_def": {"_target_": "NoSuchNetwork"}})
+    leaving = {"_target_": "Lambdad", "keys": "image", "func": "$lambda x: exit(3)"}
+    write_bundle(models.folder, "leaving", preprocessing=[leaving])
+    write_bundle(models.folder, "gone", inference={"network": "$exit(3)"})
     with pytest.raises(ModelError, match="failing: failed: IndexError: index 99"):
         models.open("failing").segment(volume, STRAIGHT)
     with pytest.raises(ModelError, match=r"hungry: failed: out of memory. .*make the windows smaller"):
@@ -383,6 +387,10 @@ def test_what_fails_within_a_model_is_told(models: Models, volume: NDArray[np.fl
         models.open("lacking")
     with pytest.raises(ModelError, match="NoSuchNetwork"):
         models.open("wrong")
+    with pytest.raises(ModelError, match="leaving: failed: SystemExit: 3"):
+        models.open("leaving").segment(volume, STRAIGHT)
+    with pytest.raises(ModelError, match="gone: cannot be loaded: SystemExit: 3"):
+        models.open("gone")
 
 
 # --- Weights and versions ---

@@ -208,9 +208,9 @@ def _checked(params: Mapping[str, Any], info: ModelInfo) -> dict[str, Any]:
     return dict(params)
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: Any, depth: int = 2) -> bool:
     if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
+        return depth > 0 and all(_is_plain(one, depth - 1) for one in value)
     return isinstance(value, int | float) and math.isfinite(value)
 
 

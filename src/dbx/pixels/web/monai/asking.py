@@ -23,6 +23,8 @@ _T = TypeVar("_T")
 MOST_WORDS = 1 << 20
 #: First characters of what MONAI evaluates, or reads elsewhere, in a configuration.
 _EVALUATED = ("$", "@", "%")
+#: Levels of lists and mappings in a parameter: of ``label_info``, a list of mappings, which may hold a colour.
+_DEEPEST = 3
 #: Parameters that clients send with everything.
 _ALWAYS = frozenset(("client_id",))
 #: Threads of runs. One computes at a time; the others wait for their turn.
@@ -116,23 +118,25 @@ def declared(params: Mapping[str, Any], known: Collection[str]) -> dict[str, Any
     Raises
     ------
     HttpError
-        400, if one is not known, or its value is something that MONAI would evaluate.
+        400, if one is not known, or its value is something that MONAI would evaluate, or nested deeper than any is.
     """
     for name, value in params.items():
         if name not in _ALWAYS and name not in known:
             raise HttpError(400, f"{name!r} is no parameter of this request; it has {', '.join(sorted(known))}")
         if not _is_plain(value):
-            raise HttpError(400, f"{name!r} has a value that is no plain one: $, @ and % stand for expressions")
+            problem = (
+                f"has a value that is no plain one: $, @ and % stand for expressions, and {_DEEPEST} levels are most"
+            )
+            raise HttpError(400, f"{name!r} {problem}")
     return {name: value for name, value in params.items() if name not in _ALWAYS}
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: Any, depth: int = _DEEPEST) -> bool:
     if isinstance(value, str):
         return not value.lstrip().startswith(_EVALUATED)
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, list | dict):
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        return depth > 0 and all(_is_plain(part, depth - 1) for part in parts)
     return True
 
 
