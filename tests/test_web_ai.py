@@ -259,3 +259,4 @@ def test_what_cannot_be_trained_is_told(ai: httpx.Client) -> None:
 
     assert answer.status_code == 409
     assert "cannot be trained" in answer.json()["error"]
+    assert ai.post("/training", json={"model": "bright", "epochs": True}).status_code == 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import PurePath
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from dbx.pixels.errors import (
     ArgumentError,
     EngineError,
     IndexUnavailableError,
+    ModelError,
     ModelNotFoundError,
     ModelNotReadyError,
     PixelsError,
@@ -65,7 +67,9 @@ def answer_pixels_error(_request: Request, error: Exception) -> Response:
     if status < 500 or isinstance(error, EngineError):
         return JSONResponse({"error": str(error)}, status)
     _log.error("%s", error)
-    return JSONResponse({"error": f"{error.problem}. {error.remedy}".strip()}, status)  # its subject may be a path
+    # Its subject may be a path; that of a model's folder ends in its name.
+    name = f"{PurePath(error.subject).name}: " if isinstance(error, ModelError) else ""
+    return JSONResponse({"error": f"{name}{error.problem}. {error.remedy}".strip()}, status)
 
 
 def answer_memory_error(_request: Request, _error: Exception) -> Response:

@@ -46,7 +46,7 @@ def required(asked: dict[str, Any], key: str, kind: type[_T]) -> _T:
         400, if it does not.
     """
     value = asked.get(key)
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):  # which Python counts among int
         raise HttpError(400, f'"{key}" is missing' if value is None else f'"{key}" is not what it has to be')
     return value
 
