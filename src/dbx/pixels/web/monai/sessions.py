@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -118,11 +118,11 @@ class Sessions:
         HttpError
             404, if there is none of this id any more.
         """
-        found = self._folder.glob(f"{session_id}.*/image*") if _ID.fullmatch(session_id) else ()
-        for session in map(Session, found):
-            if not session.has_expired:
-                return session
-        raise HttpError(404, "there is no such session, or it has expired")
+        self._delete_expired()
+        found = list(self._folder.glob(f"{session_id}.*/image*")) if _ID.fullmatch(session_id) else []
+        if not found:
+            raise HttpError(404, "there is no such session, or it has expired")
+        return Session(found[0])
 
     @contextmanager
     def open(self, session_id: str) -> Iterator[tuple[BinaryIO, str]]:
@@ -144,8 +144,9 @@ class Sessions:
 
     def _delete_expired(self) -> None:
         for session in map(Session, self._folder.glob("*/image*")):
-            if session.has_expired:
-                self.remove(session)
+            with suppress(FileNotFoundError):  # others delete them, too
+                if session.has_expired:
+                    self.remove(session)
 
 
 def sessions_of(server: Server) -> Sessions:
