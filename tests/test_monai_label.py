@@ -232,6 +232,10 @@ def test_a_client_that_leaves_cancels_its_run(server: RunningServer) -> None:
     assert plugin.ohif_infer("bright", uid_of(0)).send(monai(server), timeout=100).status_code == 200
 
 
+def _nested(depth: int) -> list[Any]:
+    return [_nested(depth - 1)] if depth else []
+
+
 @pytest.mark.parametrize(
     ("target", "params", "status", "reason"),
     [
@@ -243,6 +247,7 @@ def test_a_client_that_leaves_cancels_its_run(server: RunningServer) -> None:
         ("/infer/bright?image={uid}", {"network": "UNet"}, 400, "'network' is no parameter of this request"),
         ("/infer/bright?image={uid}", {"label_info": "$import os"}, 400, "no plain one"),
         ("/infer/bright?image={uid}", {"label_info": [{"name": "@network"}]}, 400, "no plain one"),
+        ("/infer/bright?image={uid}", {"label_info": _nested(500)}, 400, "no plain one"),
         ("/infer/bright?image={uid}", {"result_dtype": "%inference.json"}, 400, "no plain one"),
         ("/infer/bright?image={uid}", {"result_dtype": "float64"}, 400, "result_dtype is one of uint8, uint16"),
         ("/infer/bright?image={uid}", {"result_extension": ".nii.gz"}, 400, "result_extension is .nrrd"),
@@ -267,6 +272,12 @@ def test_forms_that_are_broken_or_large_are_refused(server: RunningServer) -> No
     assert httpx.post(url, data={"params": "{}"}, files={"label": b"scribbles"}).status_code == 400
     assert httpx.post(f"{monai(server)}/activelearning/first", content=b" " * (1 << 21)).status_code == 413
     assert httpx.post(f"{monai(server)}/activelearning/first", content=b"[]").status_code == 400
+
+
+def test_a_model_that_fails_is_named(server: RunningServer) -> None:
+    write_bundle(server.catalog.home.models, "failing", forward="image[:, :, 99]")
+    answer = plugin.ohif_infer("failing", uid_of(0)).send(monai(server))
+    assert (answer.status_code, answer.json()["error"][:28]) == (500, "failing: failed: IndexError:")
 
 
 def test_a_model_that_is_not_ready_is_refused_and_not_offered(server: RunningServer) -> None:
@@ -385,6 +396,10 @@ def test_labels_that_do_not_fit_are_refused_with_the_reason(server: RunningServe
         (_nrrd(drawn, affine), ".nrrd", [], "give each value"),
         (_nrrd(drawn, affine), ".nrrd", [{"idx": 1}], "label_info is no list of"),
         (_nrrd(drawn, affine), ".nrrd", [{"name": "$1/0", "idx": 1}], "no plain one"),
+        *(
+            (_nrrd(drawn, affine), ".nrrd", [{"name": name, "idx": 1}, _NAMES[1]], "has a name that is none")
+            for name in ("", "  ", "a\\b", "a\0b", "a\nb", "a" * 65)
+        ),
         (_nrrd(drawn, affine), ".mha", _NAMES, "is of a kind that is not read"),
         (_ELSEWHERE, ".nrrd", _NAMES, "its data are elsewhere"),
         (b"nothing", ".nii.gz", _NAMES, "cannot be read as NIfTI"),
@@ -439,9 +454,10 @@ def test_sessions_expire_and_are_refused_if_they_are_no_volumes(server: RunningS
     first = httpx.put(f"{url}?expiry=1", files={"files": ("a.nii.gz", volume)}).json()["session_id"]
     time.sleep(1.5)
     assert httpx.get(url + first).status_code == 404
+    assert not list((server.catalog.home.ai / "sessions").iterdir())  # it is gone from the disk, too
     second = httpx.put(url, files={"files": ("../../a.nrrd", b"nothing")}).json()["session_id"]
     folders = list((server.catalog.home.ai / "sessions").iterdir())
-    assert [folder.stem for folder in folders] == [second]  # the first one is gone from the disk, too
+    assert [folder.stem for folder in folders] == [second]
     answer = httpx.post(f"{monai(server)}/infer/bright?session_id={second}", timeout=60)
     assert (answer.status_code, "cannot be read as NRRD" in answer.json()["error"]) == (400, True)
     assert httpx.put(url, files={"files": ("a.txt", b"")}).status_code == 400

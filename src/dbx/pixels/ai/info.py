@@ -17,6 +17,9 @@ from dbx.pixels.errors import ModelError
 #: Keys that interactive bundles read beside ``image``, as VISTA3D names them. Points are voxels: column, row, slice.
 PROMPTS = ("label_prompt", "points", "point_labels")
 
+#: What a label may be called: the value representation of Segment Label (0062,0005) is LO.
+LABEL = re.compile(r"[^\\\s][^\\\x00-\x1f]{0,63}")
+
 _MOST_LABELS = 255  # a labelmap's values are 8 bit, and 0 is the background
 _SUFFIXES = (".json", ".yaml", ".yml")
 _CHANNEL = re.compile("[0-9]{1,9}")

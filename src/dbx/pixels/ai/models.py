@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbx.pixels.ai.extra import extra_ai
-from dbx.pixels.ai.info import ModelInfo, read_config, read_info, versions_of
+from dbx.pixels.ai.info import LABEL, ModelInfo, read_config, read_info, versions_of
 from dbx.pixels.ai.template import NETWORKS, WINDOW_STEP, segmentation_bundle
 from dbx.pixels.ai.versions import Versions
 from dbx.pixels.errors import ArgumentError, ModelError, ModelNotFoundError, ModelNotReadyError, StorageError
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from dbx.pixels.ai.bundle import Bundle
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-#: Of an algorithm's label: the value representation of Segment Label (0062,0005) is LO.
-_LABEL = re.compile(r"[^\\\s][^\\\x00-\x1f]{0,63}")
 
 #: What belongs to a bundle, beside packages of its own: data sets, results and caches do not.
 _PARTS = (
@@ -310,7 +308,7 @@ def _check_new(
         if not is_good:
             raise ArgumentError(f"{name} {given}", "makes no bundle", remedy)
 
-    named = [label for label in labels if _LABEL.fullmatch(label) and label.lower() != "background"]
+    named = [label for label in labels if LABEL.fullmatch(label) and label.lower() != "background"]
     check(0 < len(named) == len(set(labels)) <= 255, "labels", labels, "Give up to 255 different names of organs.")
     check(network in NETWORKS, "network", network, f"Choose {' or '.join(NETWORKS)}.")
     check(bool(re.fullmatch("[A-Z]{2,16}", modality)), "modality", modality, "Give one of DICOM's, such as CT or MR.")

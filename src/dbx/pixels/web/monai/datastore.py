@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dbx.pixels.ai.info import LABEL
 from dbx.pixels.ai.label_files import read_label
 from dbx.pixels.ai.labels import Label
 from dbx.pixels.ai.segmentation import read_segmentation, write_segmentation
@@ -140,6 +141,10 @@ def _names(label_info: Any) -> dict[str, int]:
         raise HttpError(400, 'label_info is no list of {"name": ..., "idx": ...}') from error
     if not names or len(set(names.values())) < len(label_info) or not all(0 < value < 256 for value in names.values()):
         raise HttpError(400, "label_info has to give each value, from 1 to 255, a name of its own")
+    if not all(map(LABEL.fullmatch, names)):
+        raise HttpError(
+            400, "label_info has a name that is none: up to 64 characters, no backslash or control character"
+        )
     return names
 
 
