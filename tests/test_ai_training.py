@@ -13,7 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -30,7 +32,7 @@ from dbx.pixels.ai.train_process import work
 from dbx.pixels.ai.training import Queue
 from dbx.pixels.catalog.arrivals import LabelState
 from dbx.pixels.cli.main import pixels
-from dbx.pixels.errors import ArgumentError, ModelNotFoundError, TrainingError
+from dbx.pixels.errors import ArgumentError, ModelError, ModelNotFoundError, TrainingError
 from dbx.pixels.storage import Home
 from dbx.pixels.table import EVERYTHING, ObjectTable
 from trainings import Ward, admit, edit, new_model, wait, workers
@@ -225,6 +227,18 @@ def test_the_champion_stays_when_dice_falls(experienced: Ward) -> None:
     assert [version.name for version in experienced.models.versions("organs").list()] == ["1", "2"]
 
 
+def test_of_equal_epochs_the_last_one_is_kept_and_that_nothing_was_found_is_told(ward: Ward) -> None:
+    ward.segment(0)
+    blank = "$[torch.nn.init.zeros_(one) for one in @network_def.parameters()] and @network_def.to(@device)"
+    train = ward.models.folder / "organs" / "configs" / "train.json"
+    edit(train, lambda it: it.update({"learning_rate": 0.0, "network": blank}))
+    task = ward.train("organs", 2)
+    assert task.details[-1] == (
+        "Version 1, of epoch 2, has Dice 0.000: it is used from now on, but found nothing that is labelled."
+        " Train it for more epochs."
+    )
+
+
 def test_a_champion_can_be_rolled_back_here_and_in_mlflow(experienced: Ward) -> None:
     versions = experienced.models.versions("organs")
     again = versions.publish(versions.find("1").weights, 0.9)
@@ -240,6 +254,11 @@ def test_a_champion_can_be_rolled_back_here_and_in_mlflow(experienced: Ward) -> 
     assert registry.follow_champion("organs") == "1"
     answer = CliRunner().invoke(pixels, ["models", "rollback", "organs", *home])
     assert (answer.exit_code, "has no earlier champion" in answer.output) == (1, True)
+    answer = CliRunner().invoke(pixels, ["models", "rollback", "organs", "--to", again, *home])
+    assert answer.output == "organs: version 2 is used from now on\n"
+    assert (experienced.models.info("organs").version, registry.follow_champion("organs")) == ("2", "2")
+    answer = CliRunner().invoke(pixels, ["models", "rollback", "organs", "--to", "7", *home])
+    assert (answer.exit_code, "has no version 7" in answer.output) == (1, True)
 
 
 def test_mlflow_has_parameters_curves_pictures_data_and_the_version(trained: Ward) -> None:
@@ -324,6 +343,30 @@ def test_out_of_memory_is_told(ward: Ward) -> None:
         "organs: cannot be trained: out of memory. Close other programs, make the windows smaller, or choose another"
         " device.",
     )
+
+
+@pytest.mark.parametrize(
+    ("raising", "told"), [("1 / 0", "ZeroDivisionError: division by zero"), ("exit(3)", "SystemExit: 3")]
+)
+def test_what_a_bundle_raises_is_told_in_a_line(ward: Ward, raising: str, told: str) -> None:
+    """Its loader wants processes of its own, which would tell of errors in tracebacks."""
+    ward.segment(0)
+
+    def spoil(train: dict[str, Any]) -> None:
+        failing = {"_target_": "Lambdad", "keys": "image", "func": f"$lambda image: {raising}"}
+        train["train"]["random_transforms"].append(failing)
+        train["train"]["dataloader"].update({"num_workers": 2, "persistent_workers": True, "prefetch_factor": 2})
+
+    edit(ward.models.folder / "organs" / "configs" / "train.json", spoil)
+    task = ward.train("organs", 1)
+    assert task.status is Status.ERROR
+    assert task.details[-1] == f"organs: cannot be trained: {told}. Its configuration says more."
+
+
+def test_a_model_whose_versions_cannot_be_read_is_not_trained(experienced: Ward) -> None:
+    (experienced.models.folder / "organs" / "versions" / "champion").write_bytes(b"\xff")
+    with pytest.raises(ModelError, match="versions/champion cannot be read"):
+        experienced.trainings.start("organs", EVERYTHING)
 
 
 def test_one_that_is_killed_again_and_again_is_given_up(ward: Ward) -> None:
@@ -415,8 +458,12 @@ def test_one_at_a_time_and_the_next_one_follows_by_itself(ward: Ward) -> None:
     assert ward.trainings.current().id == first.id
     assert ward.trainings.stop(third.id).status is Status.STOPPED
     folders = TaskFolder.list(ward.catalog.home.trainings)  # who looks there wakes nobody
+    own = os.getpriority(os.PRIO_PROCESS, 0)
     while not (done := [folder.task() for folder in folders])[1].status.has_ended:
-        assert len(workers(ward.catalog)) <= 2  # one ends, and one begins
+        processes = workers(ward.catalog)
+        assert len(processes) <= 2  # one ends, and one begins
+        with suppress(ProcessLookupError):
+            assert {os.getpriority(os.PRIO_PROCESS, process) for process in processes} <= {own, max(own, 10)}
         time.sleep(0.2)
     assert [task.id for task in done] == [first.id, second.id, third.id]
     assert [task.status for task in done] == [Status.DONE, Status.DONE, Status.STOPPED]

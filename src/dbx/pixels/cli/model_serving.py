@@ -62,11 +62,16 @@ def serve(name: str, home: str | None, port: int) -> None:
 
 @click.command()
 @click.argument("name")
+@click.option("--to", "version", metavar="VERSION", help="use this one instead, an earlier or a later one")
 @click.option("--home", metavar="DIR", help="where models lie  [default: $PIXELS_HOME or ~/.pixels]")
-def rollback(name: str, home: str | None) -> None:
+def rollback(name: str, version: str | None, home: str | None) -> None:
     """Use the version of a model that was used before the present one."""
     place = Home.from_environment(home)
-    version = Models(place.models).versions(name).roll_back()
+    versions = Models(place.models).versions(name)
+    if version is None:
+        version = versions.roll_back()
+    else:
+        versions.set_champion(version)
     click.echo(f"{name}: version {version} is used from now on")
     if place.mlflow.exists():
         from dbx.pixels.ai.registry import Registry
