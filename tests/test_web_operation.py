@@ -150,7 +150,7 @@ def test_health_is_told(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["dicom-web/nothing", "monai/info", "api/x", "dashboard/x", "sql/x", "metrics/x", "/dicom-web"]
+    "path", ["dicom-web/nothing", "monai/nothing", "api/x", "dashboard/x", "sql/x", "metrics/x", "/dicom-web"]
 )
 def test_reserved_paths_never_show_the_viewer(server: RunningServer, path: str) -> None:
     assert httpx.get(f"{server.url}/{path}").status_code == 404
