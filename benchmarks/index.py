@@ -35,7 +35,7 @@ RUNS = 3
 
 #: As OHIF's study list asks.
 _SEARCH = (
-    "/dicom-web/studies?PatientName=*{}*&limit=101&offset=0&fuzzymatching=false"
+    "/dicom-web/studies?PatientName=*{}*&limit=101&offset=0&fuzzymatching=true"
     "&includefield=00081030,00080060,00080090,00100030"
 )
 _SURNAMES = [
