@@ -33,6 +33,9 @@ from dbx.pixels.table.staging import Staged, commit_staged, reach, stage
 # So that pipelines of Spark ML take our transformers for what they are.
 Transformer.register(BatchTransformer)
 
+#: Tasks that follow each other on each core.
+_TASKS_IN_TURN = 3
+
 _REPORTS = pa.schema([pa.field("report", pa.string())])
 
 
@@ -143,7 +146,9 @@ class SparkEngine:
     ) -> None:
         """Save in one commit each what keeps all executors busy for a while."""
         for objects in _groups(make_batches(), schema, self._tasks * CHUNK_ROWS):
-            _save(transform(spread(self._session, objects)), table, tally, Known.nothing())
+            # Each task leaves a file and costs some time, so there are no more than what evens out their ends.
+            df = spread(self._session, objects, tasks=_TASKS_IN_TURN * self._tasks)
+            _save(transform(df), table, tally, Known.nothing())
             on_done(objects.num_rows)
 
 

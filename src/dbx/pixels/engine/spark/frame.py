@@ -15,8 +15,8 @@ from dbx.pixels.engine.spark.types import arrow_schema, spark_schema
 #: Objects that one task reads, at most and at least: some seconds of work, and enough to be worth a task.
 TASK_ROWS = 8192
 LEAST_TASK_ROWS = BATCH_ROWS
-#: Into so many tasks few objects are cut, so that many executors share what takes long of each.
-TASKS = 64
+#: Into so many tasks objects are cut where nobody knows how many the cluster runs at once.
+TASKS = 16
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class SparkFrame:
 _made: WeakKeyDictionary[Any, SparkFrame] = WeakKeyDictionary()
 
 
-def spread(session: Any, rows: pa.Table, *, least_rows: int = LEAST_TASK_ROWS) -> Any:
+def spread(session: Any, rows: pa.Table, *, tasks: int = TASKS, least_rows: int = LEAST_TASK_ROWS) -> Any:
     """Make a DataFrame of rows in memory, in tasks of neighbours that take about the same time.
 
     Parameters
@@ -113,6 +113,8 @@ def spread(session: Any, rows: pa.Table, *, least_rows: int = LEAST_TASK_ROWS) -
         Classic or of Spark Connect.
     rows : pyarrow.Table
         What is known of objects before their bytes are read.
+    tasks : int
+        Into how many tasks the rows are cut, if that leaves each a size that is worth it and takes seconds.
     least_rows : int
         What is worth a task.
 
@@ -121,7 +123,7 @@ def spread(session: Any, rows: pa.Table, *, least_rows: int = LEAST_TASK_ROWS) -
     pyspark.sql.DataFrame
         With the same columns.
     """
-    parts = list(parts_of(rows, least_rows))
+    parts = list(parts_of(rows, tasks, least_rows))
     df = session.createDataFrame(parts, spark_schema(PARTS))
     if len(parts) > 1:
         df = df.repartitionByRange(len(parts), "start")
@@ -132,9 +134,9 @@ def spread(session: Any, rows: pa.Table, *, least_rows: int = LEAST_TASK_ROWS) -
 PARTS = pa.schema([pa.field("start", pa.int64()), pa.field("rows", pa.binary())])
 
 
-def parts_of(rows: pa.Table, least_rows: int = LEAST_TASK_ROWS) -> Iterator[tuple[int, bytes]]:
+def parts_of(rows: pa.Table, tasks: int = TASKS, least_rows: int = LEAST_TASK_ROWS) -> Iterator[tuple[int, bytes]]:
     """Cut rows into what a task each gets: rows of `PARTS`."""
-    size = min(TASK_ROWS, max(least_rows, -(-rows.num_rows // TASKS)))
+    size = min(TASK_ROWS, max(least_rows, -(-rows.num_rows // tasks)))
     for start in range(0, rows.num_rows, size):
         yield start, packed(rows.slice(start, size))
 
