@@ -215,7 +215,7 @@ def _split_range(vr: str, value: str) -> tuple[str, str]:
 
 def _words(value: str) -> tuple[tuple[str, ...], ...]:
     """Return what demands every word to be there, in any order: at the beginning of one, unless a star precedes it."""
-    words = filter(None, (fold(word) for word in re.split(r"[\^ =,-]+", value)))
+    words = filter(None, (fold(word).rstrip("*") for word in re.split(r"[\^ =,-]+", value)))
     return tuple(
         (f"{word}*",) if word.startswith("*") else (f"{word}*", *(f"*{mark}{word}*" for mark in _BETWEEN_WORDS))
         for word in words
