@@ -46,11 +46,15 @@ def table(rows: list[Row | Skipped]) -> str:
         if isinstance(row, Skipped):
             lines.append(f"| {row.what} | - | - | - | - | skipped: {row.reason} |")
             continue
-        figure, target = (f"{value:,.3g} {row.unit}" for value in (row.figure, row.target))
+        figure, target = (f"{_short(value)} {row.unit}" for value in (row.figure, row.target))
         bound = "at least" if row.at_least else "at most"
         verdict = "met" if row.met else "**missed**"
         lines.append(f"| {row.what} | {row.baseline} | {row.ours} | {figure} | {bound} {target} | {verdict} |")
     return "\n".join(lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def report(rows: list[Row | Skipped]) -> dict[str, object]:
