@@ -85,10 +85,11 @@ def _search(home: Path) -> tuple[float, float]:
     names = random.Random(0).choices(_SURNAMES, k=SEARCHES)
     with serving(home) as server:
         with Connection(server.url) as connection:
-            found = [len(json.loads(connection.ask(Request(_SEARCH.format(name))))) for name in names]
+            for _ in range(2):  # the first round does not count: it reads from the disk
+                found = [len(json.loads(connection.ask(Request(_SEARCH.format(name))))) for name in names]
         lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
     times = [line["ms"] for line in lines if line["route"] == "/dicom-web/studies"]
-    return statistics.median(found), statistics.median(times)
+    return statistics.median(found), statistics.median(times[-SEARCHES:])
 
 
 def _home(data: Path) -> Path:

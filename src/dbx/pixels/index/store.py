@@ -89,6 +89,7 @@ class SqliteStore:
             connect_args={"timeout": _PATIENCE},
             pool_size=16,
             max_overflow=64,
+            pool_use_lifo=True,  # its pages are in its cache already
             hide_parameters=True,
         )
         sa.event.listen(self._engine, "connect", _configure)
@@ -185,6 +186,7 @@ def _configure(connection: Any, _record: Any) -> None:
         "synchronous = NORMAL",
         "cache_size = -32768",  # KiB
         "temp_store = MEMORY",
+        "mmap_size = 1073741824",  # pages are read where the system has them, without a copy
         "analysis_limit = 1000",  # rows of an index that ANALYZE looks at
     ):
         connection.execute(f"PRAGMA {setting}")
