@@ -113,6 +113,7 @@ def server(unlabelled: Ward) -> Iterator[RunningServer]:
     """A server of those, and of an MR."""
     with running(unlabelled.catalog) as server:
         server.ingest(PYDICOM_DATA / "test_files" / "MR_small.dcm")
+        server.wait_until_served(ModalitiesInStudy="MR")
         yield server
 
 

@@ -51,6 +51,7 @@ def server(ward: Ward) -> Iterator[RunningServer]:
     """A server of the ward."""
     with running(ward.catalog) as server:
         server.ingest(PYDICOM_DATA / "test_files" / "MR_small.dcm")
+        server.wait_until_served(ModalitiesInStudy="MR")
         yield server
 
 

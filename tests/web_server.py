@@ -59,10 +59,10 @@ class RunningServer:
         rows = self.catalog.sql(f"SELECT local_path FROM instances WHERE Modality = '{modality}'").to_arrow()
         return [pydicom.dcmread(row["local_path"]) for row in rows.to_pylist()]
 
-    def wait_until_served(self) -> None:
-        """Wait until it answers with studies."""
+    def wait_until_served(self, **keys: str) -> None:
+        """Wait until it answers with studies, of which some have these attributes."""
         deadline = time.monotonic() + 60  # the machine may be busy with other tests
-        while httpx.get(f"{self.dicomweb}/studies").status_code != 200:
+        while httpx.get(f"{self.dicomweb}/studies", params=keys).status_code != 200:
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
