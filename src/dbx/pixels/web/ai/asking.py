@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-import orjson
 from starlette.requests import Request
 
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.json_bodies import json_object, small_body
 
 _T = TypeVar("_T")
-
-#: Bytes of a request; what it says are names, numbers and some points.
-_MOST = 1 << 20
 
 
 async def json_body(request: Request) -> dict[str, Any]:
@@ -23,18 +20,8 @@ async def json_body(request: Request) -> dict[str, Any]:
     HttpError
         400, if it is something else; 413, if it is large.
     """
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST:
-            raise HttpError(413, f"the body is larger than {_MOST} bytes")
-    try:
-        asked = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as error:
-        raise HttpError(400, f"the body is no JSON: {error}") from error
-    if not isinstance(asked, dict):
-        raise HttpError(400, "the body is no JSON object")
-    return asked
+    body = await small_body(request)
+    return json_object(body, "the body") if body else {}
 
 
 def required(asked: dict[str, Any], key: str, kind: type[_T]) -> _T:

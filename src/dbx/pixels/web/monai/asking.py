@@ -9,18 +9,16 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import anyio.to_thread
-import orjson
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.types import Message
 
 from dbx.pixels.errors import RunCancelledError
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.json_bodies import MOST_WORDS, json_object, small_body
 
 _T = TypeVar("_T")
 
-#: Bytes of what is no file: names, numbers and some points.
-MOST_WORDS = 1 << 20
 #: First characters of what MONAI evaluates, or reads elsewhere, in a configuration.
 _EVALUATED = ("$", "@", "%")
 #: Levels of lists and mappings in a parameter: of ``label_info``, a list of mappings, which may hold a colour.
@@ -71,12 +69,7 @@ async def json_of(request: Request) -> dict[str, Any]:
     HttpError
         400, if it is something else; 413, if it is large.
     """
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MOST_WORDS:
-            raise HttpError(413, f"the body is larger than {MOST_WORDS} bytes")
-    return parsed(bytes(body), "the body")
+    return parsed(await small_body(request), "the body")
 
 
 def params_of(form: FormData) -> dict[str, Any]:
@@ -94,22 +87,14 @@ def params_of(form: FormData) -> dict[str, Any]:
 
 
 def parsed(text: bytes, name: str) -> dict[str, Any]:
-    """Return a JSON object.
+    """Return a JSON object; nothing, and ``null``, are an empty one.
 
     Raises
     ------
     HttpError
         400, if it is none.
     """
-    try:
-        values = orjson.loads(text) if text.strip() else {}
-    except orjson.JSONDecodeError as error:
-        raise HttpError(400, f"{name} is no JSON: {error}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise HttpError(400, f"{name} is no JSON object")
-    return values
+    return {} if text.strip() in (b"", b"null") else json_object(text, name)
 
 
 def declared(params: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:

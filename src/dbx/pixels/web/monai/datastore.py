@@ -22,8 +22,9 @@ from dbx.pixels.ai.volume_files import write_nrrd
 from dbx.pixels.catalog.arrivals import LabelState
 from dbx.pixels.table import Principal
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.json_bodies import MOST_WORDS
 from dbx.pixels.web.monai.answering import JSON, answer_file, answer_json
-from dbx.pixels.web.monai.asking import MOST_WORDS, declared, form_of, params_of, uploaded
+from dbx.pixels.web.monai.asking import declared, form_of, params_of, uploaded
 from dbx.pixels.web.monai.info import labelling_of, stats_of
 from dbx.pixels.web.server import Server
 
