@@ -96,12 +96,13 @@ void HeaderParser::set_charset(Scope& scope, std::string_view specific_character
     try {
       charset = hooks_.charset(name);
     } catch (const HookError&) {
-      report(scope, 0x00080005, Vr::CS, "names a character set that cannot be used");
+      charset.is_known = false;
     }
     charset.name = name;
     found = charsets_.emplace(std::move(name), std::move(charset)).first;
   }
   scope.charset = &found->second;
+  if (!scope.charset->is_known) report(scope, 0x00080005, Vr::CS, "names a character set that cannot be used");
 }
 
 Vr HeaderParser::looked_up_vr(Scope& scope, const Element& element, Bounds bounds) {

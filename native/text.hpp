@@ -113,6 +113,7 @@ struct Charset {
   Kind kind = Kind::single_byte;
   std::array<std::uint16_t, 128> table{};  // 0 where the character set has no character
   std::string name;                        // the value of Specific Character Set
+  bool is_known = true;                    // else the default stands in
 };
 
 // ISO IR 100, which also stands in where none is given.
