@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +14,7 @@ from dbx.pixels.catalog import Catalog
 from dbx.pixels.catalog.ingest import Summary
 from dbx.pixels.catalog.ingest import ingest as ingest_selection
 from dbx.pixels.catalog.selection import Archives
+from dbx.pixels.cli.engine import Engine, with_engine
 from dbx.pixels.cli.options import with_catalog
 from dbx.pixels.cli.output import counted
 from dbx.pixels.cli.progress import ingest_progress
@@ -41,11 +40,7 @@ from dbx.pixels.errors import ArgumentError, PixelsError
 @click.option(
     "--watch", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="look again after so many seconds"
 )
-@click.option(
-    "--engine", type=click.Choice(["embedded", "spark"]), default="embedded", show_default=True, help="who works"
-)
-@click.option("--master", metavar="URL", help="with --engine spark: the cluster  [default: Spark's own settings]")
-@click.option("--remote", metavar="sc://...", help="with --engine spark: a server of Spark Connect instead")
+@with_engine
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def ingest(
     catalog: Catalog,
@@ -57,9 +52,7 @@ def ingest(
     thumbnails: bool,
     deep: bool,
     watch: float | None,
-    engine: str,
-    master: str | None,
-    remote: str | None,
+    engine: Engine,
     as_json: bool,
 ) -> None:
     """Bring the table up to date with what lies under PATH...: folders, buckets, volumes or files.
@@ -69,10 +62,6 @@ def ingest(
     started = time.perf_counter()
     if extract_to is not None and archives != Archives.EXTRACT:
         raise ArgumentError("--extract-to", "has no use without --zip extract", "Add it, or leave both out.")
-    if engine != "spark" and (master or remote):
-        raise ArgumentError("--master" if master else "--remote", "has no use without --engine spark", "Add it.")
-    if master and remote:
-        raise ArgumentError("--master", "excludes --remote", "Choose one.")
     selection = catalog.selection(
         paths, pattern=pattern, recurse=not no_recurse, archives=Archives(archives), extract_to=extract_to
     )
@@ -84,7 +73,7 @@ def ingest(
             )
         _report(catalog, summary, as_json)
 
-    with _engaged(catalog, engine, master, remote) as catalog:
+    with engine.engaged(catalog) as catalog:
         run(catalog, started)
         while watch is not None:
             time.sleep(watch)
@@ -92,18 +81,6 @@ def ingest(
                 run(catalog, time.perf_counter())
             except PixelsError as error:  # a disk or a network that is away may come back
                 click.echo(f"pixels: {error}", err=True)
-
-
-@contextmanager
-def _engaged(catalog: Catalog, engine: str, master: str | None, remote: str | None) -> Iterator[Catalog]:
-    """Give the catalog the engine that is asked for, for as long as it is needed."""
-    if engine == "embedded":
-        yield catalog
-        return
-    from dbx.pixels.engine.spark.session import spark_session
-
-    with spark_session(master=master, remote=remote) as session:
-        yield Catalog(session, catalog.table, home=str(catalog.home.root))
 
 
 def _report(catalog: Catalog, summary: Summary, as_json: bool) -> None:

@@ -16,6 +16,9 @@ from dbx.pixels.errors import EngineError
 _CONNECT_PORT = 15002
 _CONNECT_SECONDS = 20
 
+#: What Databricks sets where its runtime is, which has a session and ends with it.
+_RUNTIME = "DATABRICKS_RUNTIME_VERSION"
+
 _SETTINGS = {
     "spark.app.name": "pixels",
     "spark.log.level": "ERROR",
@@ -26,7 +29,7 @@ _SETTINGS = {
 
 @contextmanager
 def spark_session(*, master: str | None = None, remote: str | None = None) -> Iterator[Any]:
-    """Start a session, and stop it afterwards.
+    """Start a session, and stop it afterwards; on Databricks, the session of the runtime is used and goes on.
 
     Parameters
     ----------
@@ -45,6 +48,11 @@ def spark_session(*, master: str | None = None, remote: str | None = None) -> It
     EngineError
         If PySpark or Java is missing, or the cluster cannot be reached.
     """
+    if _RUNTIME in os.environ and not master and not remote:
+        from pyspark.sql import SparkSession
+
+        yield SparkSession.builder.getOrCreate()
+        return
     session = _start(master, remote)
     try:
         yield session
