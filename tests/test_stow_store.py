@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -128,6 +129,19 @@ def test_a_segmentation_tells_which_model_it_came_from(empty_server: RunningServ
     assert store(empty_server, encoded(dataset)).status_code == 200
     (row,) = rows(empty_server, "label_state, model, model_version")
     assert row == {"label_state": "final", "model": "spleen_ct", "model_version": "3"}
+
+
+def test_what_a_model_made_alone_is_a_proposal_whoever_sends_it(empty_server: RunningServer) -> None:
+    kinds = (["AUTOMATIC", "AUTOMATIC"], ["AUTOMATIC", "SEMIAUTOMATIC"], ["MANUAL", "MANUAL"])
+    for number, kind in enumerate(kinds):
+        dataset = pydicom.dcmread(TEST_FILES / "liver_1frame.dcm")
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.{number}"
+        dataset.SegmentSequence.append(copy.deepcopy(dataset.SegmentSequence[0]))
+        for segment, told in zip(dataset.SegmentSequence, kind, strict=True):
+            segment.SegmentAlgorithmType = told
+        assert store(empty_server, encoded(dataset)).status_code == 200
+    states = {row["SOPInstanceUID"]: row["label_state"] for row in rows(empty_server, "SOPInstanceUID, label_state")}
+    assert states == {"1.2.0": "proposal", "1.2.1": "final", "1.2.2": "final"}
 
 
 def test_every_transfer_syntax_and_kind_of_object_is_stored(empty_server: RunningServer) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 from pydicom import uid
 
-from dbx.pixels.catalog.provenance import NO_MODEL, Model, model_of
+from dbx.pixels.catalog.provenance import NO_MODEL, Model, is_automatic, model_of
 from dbx.pixels.dicom.schema import DICOM_TYPE
 from dbx.pixels.dicom.transformers import DicomMetaExtractor
 
@@ -110,7 +110,7 @@ def is_uid(text: str | None) -> bool:
     return text is not None and len(text) <= _UID_CHARACTERS and _UID.fullmatch(text) is not None
 
 
-def read_arrivals(files: Sequence[Path], study: str | None, label_state: LabelState) -> list[Arrival]:
+def read_arrivals(files: Sequence[Path], study: str | None, label_state: LabelState | None) -> list[Arrival]:
     """Read uploaded files and check them.
 
     Parameters
@@ -119,8 +119,8 @@ def read_arrivals(files: Sequence[Path], study: str | None, label_state: LabelSt
         Complete files.
     study : str, optional
         The study that they must belong to.
-    label_state : LabelState
-        What segmentations among them are.
+    label_state : LabelState or None
+        What segmentations among them are; None for what they say themselves: what is automatic is a proposal.
 
     Returns
     -------
@@ -141,10 +141,12 @@ def read_arrivals(files: Sequence[Path], study: str | None, label_state: LabelSt
     ]
 
 
-def _arrival(file: Path, header: pa.RecordBatch, outcome: Outcome, label_state: LabelState) -> Arrival:
+def _arrival(file: Path, header: pa.RecordBatch, outcome: Outcome, label_state: LabelState | None) -> Arrival:
     if outcome.SOPClassUID not in SEGMENTATIONS:
         return Arrival(file, header, outcome, None, NO_MODEL)
-    return Arrival(file, header, outcome, label_state, model_of(header["meta"][0].as_py()))
+    meta = header["meta"][0].as_py()
+    told = LabelState.PROPOSAL if is_automatic(meta) else LabelState.FINAL
+    return Arrival(file, header, outcome, label_state or told, model_of(meta))
 
 
 def _outcome(file: Path, row: dict[str, str | None], study: str | None) -> Outcome:

@@ -110,7 +110,7 @@ class Uploads:
         return self._incoming.create()
 
     def store(
-        self, files: Sequence[Path], study: str | None = None, label_state: LabelState = LabelState.FINAL
+        self, files: Sequence[Path], study: str | None = None, label_state: LabelState | None = None
     ) -> list[Outcome]:
         """Store files that were received: when this returns, they are placed, synced, committed and indexed.
 
@@ -123,8 +123,9 @@ class Uploads:
             Finished files from `receive`; those that are stored move to their place in the volume.
         study : str, optional
             Study Instance UID that all must have.
-        label_state : LabelState
-            What segmentations among them are. What people send is final: they have looked at it.
+        label_state : LabelState, optional
+            What segmentations among them are. By default they are final, as people who send them have looked at them,
+            but for those that say that nobody had a hand in them.
 
         Returns
         -------
@@ -169,7 +170,7 @@ class Uploads:
                 self._delete_file(Path(self._catalog.home.local_path(stored.path)))
             self._index.sync()
 
-    def _store(self, files: Sequence[Path], study: str | None, label_state: LabelState) -> list[Outcome]:
+    def _store(self, files: Sequence[Path], study: str | None, label_state: LabelState | None) -> list[Outcome]:
         arrivals = read_arrivals(files, study, label_state)
         group = _Group([arrival for arrival in arrivals if arrival.outcome.failure is None])
         if group.arrivals:
