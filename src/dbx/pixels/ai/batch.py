@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
+from dbx.pixels.ai.attempts import Attempt, Segmenting, reason_of
 from dbx.pixels.ai.foreground import Foreground
 from dbx.pixels.ai.results import Result, Results
 from dbx.pixels.ai.runner import Runner
-from dbx.pixels.ai.segmentation import write_segmentation
-from dbx.pixels.ai.segmented import Segmented
-from dbx.pixels.ai.series import read_series
-from dbx.pixels.ai.storing import store
+from dbx.pixels.ai.series import Series, read_series
+from dbx.pixels.ai.storing import store_file
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.catalog.arrivals import LabelState
 from dbx.pixels.catalog.uploads import Uploads
-from dbx.pixels.errors import PixelsError
+from dbx.pixels.errors import EngineError, PixelsError
 from dbx.pixels.index import ServingIndex
-
-_log = logging.getLogger(__name__)
 
 
 def segment(
@@ -32,7 +27,7 @@ def segment(
     *,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> Iterator[Result | None]:
-    """Segment series, one after the other.
+    """Segment series: one after the other, or, if the catalog has a session of Spark, many at once on its executors.
 
     A series that the same version of the model has segmented before, and that has not changed since, is left out. One
     that fails stops nothing: its row in `Results` says why, and the next batch tries it again.
@@ -44,18 +39,19 @@ def segment(
     index : ServingIndex
         Of the catalog.
     runner : Runner
-        That segments.
+        That segments; executors have each their own, with the same models.
     model : str
         Its name; the version is the champion of when the batch begins.
     series_uids : iterable of str
         Series Instance UIDs.
     on_progress : callable, optional
-        Told of each series which part is done, and what is done now.
+        Told of each series which part is done, and what is done now; executors tell nothing.
 
     Yields
     ------
     Result or None
-        What became of each series, in order; None if it was left out. Of a UID that is given twice there is one.
+        What became of each series, in order, from executors as they are done; None if it was left out. Of a UID that is
+        given twice there is one.
 
     Raises
     ------
@@ -63,35 +59,60 @@ def segment(
         If the model cannot be run.
     TableError
         If results cannot be read or written.
+    EngineError
+        If executors lack something, or cannot be reached any more.
     """
     info = runner.ready(model)
     results, uploads = Results(catalog.location()), Uploads(catalog, index)
-    foreground = Foreground(catalog.home)
     known = results.fingerprints(model, info.version)
-    for series_uid in dict.fromkeys(series_uids):
-        started = time.monotonic()
-        found: dict[str, Any] = {}
-        try:
-            found["fingerprint"] = read_series(index, series_uid, catalog.principal).fingerprint
-            if (series_uid, found["fingerprint"]) in known:
-                yield None
+    settled: list[Result | None] = []
+
+    def wanted() -> Iterator[Series]:
+        for series_uid in dict.fromkeys(series_uids):
+            try:
+                series = read_series(index, series_uid, catalog.principal)
+            except PixelsError as error:
+                failed = Result(series_uid, model, info.version, error=reason_of(error, series_uid))
+                results.add(failed)
+                settled.append(failed)
                 continue
-            with foreground.running():
-                segmented = runner.run(
-                    model, series_uid, catalog.principal, version=info.version, on_progress=on_progress
-                )
-            found |= {"result": _store(segmented, uploads), "volumes_ml": segmented.volumes_ml}
-        except PixelsError as error:
-            found["error"] = str(error).removeprefix(f"{series_uid}: ")
-        except Exception as error:  # whatever libraries raise of one series: the others do not wait for a remedy
-            _log.exception("a series could not be segmented")
-            found["error"] = f"{type(error).__name__}: {error}"
-        result = Result(series_uid, model, info.version, seconds=time.monotonic() - started, **found)
-        results.add(result)
-        yield result
+            if (series_uid, series.fingerprint) in known:
+                settled.append(None)
+            else:
+                yield series
+
+    segmenting = Segmenting(runner, model, info.version, uploads.folder(), on_progress)
+    with Foreground(catalog.home).running():
+        for series, outcome in catalog.engine.each(segmenting, wanted(), segmenting.reach):
+            result = _stored(series, outcome, segmenting, uploads)
+            results.add(result)
+            yield from _taken(settled)
+            yield result
+    yield from _taken(settled)
 
 
-def _store(segmented: Segmented, uploads: Uploads) -> str:
-    segmentation = write_segmentation(segmented)
-    store(segmentation, uploads, LabelState.PROPOSAL)
-    return str(segmentation.SOPInstanceUID)
+def _stored(series: Series, outcome: Attempt | EngineError, segmenting: Segmenting, uploads: Uploads) -> Result:
+    """Let what was found enter the table."""
+    started = time.monotonic()
+    attempt = Attempt(error=str(outcome)) if isinstance(outcome, EngineError) else outcome
+    result, error = None, attempt.error
+    if attempt.file:
+        try:
+            result = store_file(attempt.file, uploads, LabelState.PROPOSAL)
+        except PixelsError as failure:
+            error = reason_of(failure, series.SeriesInstanceUID)
+    return Result(
+        series.SeriesInstanceUID,
+        segmenting.model,
+        segmenting.version,
+        result,
+        error,
+        attempt.volumes_ml if result else {},
+        attempt.seconds + time.monotonic() - started,
+        fingerprint=series.fingerprint,
+    )
+
+
+def _taken(settled: list[Result | None]) -> Iterator[Result | None]:
+    while settled:
+        yield settled.pop(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -22,6 +22,9 @@ from dbx.pixels.table.principal import Principal
 from dbx.pixels.table.sql import query
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
+
+_Item = TypeVar("_Item")
+_Outcome = TypeVar("_Outcome")
 
 
 class Engine(Protocol):
@@ -59,6 +62,15 @@ class Engine(Protocol):
         on_done: Callable[[int], None],
     ) -> None:
         """Save what `transform` makes of objects while they are listed; tell how many are done."""
+
+    def each(
+        self, function: Callable[[_Item], _Outcome], items: Iterable[_Item], reach: Callable[[], None]
+    ) -> Iterator[tuple[_Item, _Outcome | EngineError]]:
+        """Call a function with each of some items that take long, and yield what it returned when it has.
+
+        `reach` finds out whether a machine has what the function needs. An item for which the engine fails has the
+        error as its outcome; what the function raises ends all.
+        """
 
 
 class EmbeddedEngine:
@@ -122,6 +134,16 @@ class EmbeddedEngine:
                 yield batch
 
         save_frame(Frame(frame.schema, observed), table, tally.add)
+
+    def each(
+        self,
+        function: Callable[[_Item], _Outcome],
+        items: Iterable[_Item],
+        reach: Callable[[], None],  # noqa: ARG002 - nothing is far away
+    ) -> Iterator[tuple[_Item, _Outcome | EngineError]]:
+        """Call it here, with one after the other."""
+        for item in items:
+            yield item, function(item)
 
 
 def engine_for(spark: Any) -> Engine:

@@ -34,7 +34,19 @@ class IncomingFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("xb", buffering=0)  # what a full disk refuses does not wait for another try
+        with _as_storage_error(path):
+            self._file = path.open("xb", buffering=0)  # what a full disk refuses does not wait for another try
+
+    @classmethod
+    def create(cls, folder: Path) -> IncomingFile:
+        """Begin a file in a folder that an `Incoming` of this or of another process has made.
+
+        Raises
+        ------
+        StorageError
+            If the folder cannot be written.
+        """
+        return cls(folder / uuid.uuid4().hex)
 
     def write(self, data: bytes) -> None:
         """Add some more bytes."""
@@ -73,19 +85,28 @@ class Incoming:
         self._own_lock: BinaryIO | None = None
         self._first = threading.Lock()
 
-    def create(self) -> IncomingFile:
-        """Begin a file.
+    def folder(self) -> Path:
+        """Return this process's folder.
 
         Raises
         ------
         StorageError
             If the volume cannot be written.
         """
-        with _as_storage_error(self._folder):
-            with self._first:
-                if self._own is None or not self._own.is_dir():
-                    self._own = self._make_own()
-            return IncomingFile(self._own / uuid.uuid4().hex)
+        with _as_storage_error(self._folder), self._first:
+            if self._own is None or not self._own.is_dir():
+                self._own = self._make_own()
+            return self._own
+
+    def create(self) -> IncomingFile:
+        """Begin a file in it.
+
+        Raises
+        ------
+        StorageError
+            If the volume cannot be written.
+        """
+        return IncomingFile.create(self.folder())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

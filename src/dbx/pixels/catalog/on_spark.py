@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyspark.ml import Transformer
@@ -19,6 +19,7 @@ from dbx.pixels.catalog.known import Known
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.catalog.streaming import Stream
 from dbx.pixels.engine.spark.check import check_executors
+from dbx.pixels.engine.spark.each import call_each
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.frame import SparkFrame, spread
 from dbx.pixels.engine.spark.types import spark_schema
@@ -37,6 +38,9 @@ Transformer.register(BatchTransformer)
 _TASKS_IN_TURN = 3
 
 _REPORTS = pa.schema([pa.field("report", pa.string())])
+
+_Item = TypeVar("_Item")
+_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,13 @@ class SparkEngine:
             df = spread(self._session, objects, tasks=_TASKS_IN_TURN * self._tasks)
             _save(transform(df), table, tally, Known.nothing())
             on_done(objects.num_rows)
+
+    def each(
+        self, function: Callable[[_Item], _Outcome], items: Iterable[_Item], reach: Callable[[], None]
+    ) -> Iterator[tuple[_Item, _Outcome | EngineError]]:
+        """Call it on executors; what is done first comes first."""
+        tasks = check_executors(self._session, reach)
+        return call_each(self._session, function, items, at_once=_TASKS_IN_TURN * tasks)
 
 
 def save_batch(df: Any, table: ObjectTable, tally: Tally, transaction: StreamTransaction) -> None:

@@ -109,6 +109,16 @@ class Uploads:
         """
         return self._incoming.create()
 
+    def folder(self) -> Path:
+        """Return where files are received, for other processes that begin some: `store` takes them, too.
+
+        Raises
+        ------
+        StorageError
+            If the volume cannot be written.
+        """
+        return self._incoming.folder()
+
     def store(
         self, files: Sequence[Path], study: str | None = None, label_state: LabelState | None = None
     ) -> list[Outcome]:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +19,7 @@ from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.results import Result, results_table
 from dbx.pixels.ai.runner import Runner
 from dbx.pixels.catalog import Catalog
+from dbx.pixels.cli.engine import Engine, with_engine
 from dbx.pixels.cli.options import with_catalog
 from dbx.pixels.cli.output import counted
 from dbx.pixels.errors import ArgumentError
@@ -32,6 +33,7 @@ from dbx.pixels.table.duck import literal
 @click.option("--series", multiple=True, metavar="UID", help="Series Instance UID; may be given several times")
 @click.option("--where", metavar="SQL", help="series of the model's modality with an instance for which this holds")
 @click.option("--device", metavar="NAME", help="such as cpu or cuda:0  [default: a GPU, if there is one]")
+@with_engine
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 @click.pass_context
 def segment(
@@ -41,6 +43,7 @@ def segment(
     series: tuple[str, ...],
     where: str | None,
     device: str | None,
+    engine: Engine,
     as_json: bool,
 ) -> None:
     """Segment series with a model. What it finds enters the table as proposals, which people can correct.
@@ -53,13 +56,13 @@ def segment(
         raise ArgumentError("--series", "or --where is needed, and not both", "Say which series to segment.")
     started = time.perf_counter()
     results: list[Result] = []
-    index = ServingIndex.open(catalog)
-    try:
+    with closing(ServingIndex.open(catalog)) as index:
         index.sync()
         runner = Runner(Models(catalog.home.models), index, device)
         info = runner.ready(model)
         uids = list(dict.fromkeys(series)) or _series_where(catalog, where or "", info.modality)
-        with _progress(len(uids), shown=not as_json and sys.stderr.isatty()) as progress:
+        is_shown = not as_json and sys.stderr.isatty()
+        with engine.engaged(catalog) as catalog, _progress(len(uids), shown=is_shown) as progress:
             for result in segment_series(catalog, index, runner, model, uids, on_progress=progress.tell):
                 progress.advance()
                 if result is None:
@@ -67,8 +70,6 @@ def segment(
                 results.append(result)
                 if not as_json:
                     click.echo(_sentence(result))
-    finally:
-        index.close()
     failed = sum(result.error is not None for result in results)
     summary = {
         "model": model,
