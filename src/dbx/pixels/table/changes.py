@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -148,26 +148,46 @@ def _held(files: Iterable[DataFile], schema: pa.Schema) -> str:
         ORDER BY path, filename"""
 
 
+def filled_columns(names: Iterable[str], quote: Callable[[str], str]) -> tuple[dict[str, str], str]:
+    """Say in SQL how the row `given` fills the row `old` of the same object.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Columns in which something is given; all others stay as they are.
+    quote : callable
+        Quotes a column's name.
+
+    Returns
+    -------
+    values : dict
+        By column, the expression of its value afterwards.
+    fills : str
+        The predicate of rows in which that fills something.
+    """
+    values, fills = {}, ["false"]
+    for name in names:
+        if name in IDENTITY:
+            continue
+        old, new = f"old.{quote(name)}", f"given.{quote(name)}"
+        is_filled = f"{old} IS NULL AND {new} IS NOT NULL"
+        values[name] = f"coalesce({new}, {old})"
+        if name in _FINDINGS:
+            values[name] = f"CASE WHEN {_READ_ANEW} THEN {new} WHEN old.meta IS NULL THEN {values[name]} ELSE {old} END"
+            is_filled = f"old.meta IS NULL AND {is_filled}"
+        fills.append(is_filled)
+    return values, " OR ".join(f"({fill})" for fill in fills)
+
+
 def _merged(files: Iterable[DataFile], schema: pa.Schema, suspects: pa.Table) -> str:
     """Return the SQL of the rows that get columns filled, with old and new values together."""
-    columns, fills = [], ["false"]
-    for name in schema.names:
-        quoted = identifier(name)
-        old, new = f"old.{quoted}", f"given.{quoted}"
-        is_filled = f"{old} IS NULL AND {new} IS NOT NULL"
-        value = f"coalesce({new}, {old})"
-        if name in _FINDINGS:
-            value = f"CASE WHEN {_READ_ANEW} THEN {new} WHEN old.meta IS NULL THEN {value} ELSE {old} END"
-            fills.append(f"old.meta IS NULL AND {is_filled}")
-        elif name in IDENTITY or suspects[name].null_count == suspects.num_rows:
-            value = old
-        else:
-            fills.append(is_filled)
-        columns.append(f"{value} AS {quoted}")
+    given = [name for name in schema.names if name in _FINDINGS or suspects[name].null_count < suspects.num_rows]
+    values, fills = filled_columns(given, identifier)
+    columns = [f"{values.get(name, f'old.{identifier(name)}')} AS {identifier(name)}" for name in schema.names]
     return f"""
         SELECT {", ".join(columns)}
         FROM {scan((file.uri for file in files), schema)} AS old JOIN given ON old.path = given.path
-        WHERE old.path IN (SELECT path FROM same) AND ({" OR ".join(f"({fill})" for fill in fills)})
+        WHERE old.path IN (SELECT path FROM same) AND ({fills})
         ORDER BY old.path"""
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 import pyarrow.types as pt
 
-from dbx.pixels.errors import ArgumentError
+from dbx.pixels.errors import ArgumentError, TableError
+from dbx.pixels.table.schema import TABLE_SCHEMA
 
 _HELD_AS = {
     pa.large_string(): pa.string(),
@@ -30,6 +33,48 @@ def same_type(one: pa.DataType, other: pa.DataType) -> bool:
     if (pt.is_list(one) or pt.is_large_list(one)) and (pt.is_list(other) or pt.is_large_list(other)):
         return same_type(one.value_type, other.value_type)
     return _HELD_AS.get(one, one) == _HELD_AS.get(other, other)
+
+
+def with_ours(columns: pa.Schema, table: str) -> pa.Schema:
+    """Return a table's columns, and after them those that it lacks of the ones that Pixels writes.
+
+    Raises
+    ------
+    TableError
+        If the table has a column of another type, or none by which objects are recognised.
+    """
+    for name in ("path", "modificationTime", "length"):
+        if name not in columns.names:
+            raise TableError(table, f"has no column {name}, it is no table of objects", "Choose another table.")
+    for field in columns:
+        place = TABLE_SCHEMA.get_field_index(field.name)
+        if place >= 0 and not same_type(field.type, TABLE_SCHEMA.field(place).type):
+            raise TableError(
+                table,
+                f"column {field.name} is {field.type}, not {TABLE_SCHEMA.field(place).type}",
+                "Choose another table.",
+            )
+    return pa.schema([*columns, *(field for field in TABLE_SCHEMA if field.name not in set(columns.names))])
+
+
+def without_known(fields: Iterable[pa.Field], known: pa.Schema) -> list[pa.Field]:
+    """Return the columns that a table lacks, as it would hold them.
+
+    Raises
+    ------
+    ArgumentError
+        If Delta cannot hold one of them, or the table spells it otherwise.
+    """
+    # A column of nothing but nulls may come without a type; it need not be there.
+    names = set(known.names)
+    lacking = [held_as(field) for field in fields if field.name not in names and field.type != pa.null()]
+    spellings = {name.lower(): name for name in known.names}
+    for field in lacking:
+        if field.name.lower() in spellings:
+            raise ArgumentError(
+                field.name, f"the table has a column {spellings[field.name.lower()]}", "Spell it the same way."
+            )
+    return lacking
 
 
 def held_as(field: pa.Field) -> pa.Field:

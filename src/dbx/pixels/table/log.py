@@ -12,8 +12,8 @@ from deltalake.exceptions import DeltaError
 from deltalake.exceptions import TableNotFoundError as DeltaTableNotFoundError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
-from dbx.pixels.errors import ArgumentError, StorageError, TableError, TableNotFoundError
-from dbx.pixels.table.columns import held_as, same_type
+from dbx.pixels.errors import StorageError, TableError, TableNotFoundError
+from dbx.pixels.table.columns import with_ours, without_known
 from dbx.pixels.table.folder import TableFolder
 from dbx.pixels.table.parquet import DATA_FILE, STATISTICS_COLUMNS, delete_files
 from dbx.pixels.table.schema import TABLE_SCHEMA
@@ -144,7 +144,7 @@ class DeltaLog:
             raise TableError(
                 location,
                 f"uses Delta features that cannot be read here: {', '.join(unknown)}",
-                "Drop them with ALTER TABLE ... DROP FEATURE, or use the Spark engine.",
+                "Drop them with ALTER TABLE ... DROP FEATURE, or name the table in a session of Spark that has them.",
             )
         if metadata.partition_columns:
             raise TableError(
@@ -153,19 +153,8 @@ class DeltaLog:
                 "Tables of objects are not partitioned; choose another table.",
             )
         columns = pa.schema(self._delta.schema().to_arrow())
-        for name in ("path", "modificationTime", "length"):
-            if name not in columns.names:
-                raise TableError(location, f"has no column {name}, it is no table of objects", "Choose another table.")
-        for field in columns:
-            place = TABLE_SCHEMA.get_field_index(field.name)
-            if place >= 0 and not same_type(field.type, TABLE_SCHEMA.field(place).type):
-                raise TableError(
-                    location,
-                    f"column {field.name} is {field.type}, not {TABLE_SCHEMA.field(place).type}",
-                    "Choose another table.",
-                )
+        self.schema = with_ours(columns, location)
         self._columns = set(columns.names)
-        self.schema = pa.schema([*columns, *(field for field in TABLE_SCHEMA if field.name not in self._columns)])
 
     @property
     def table_id(self) -> str:
@@ -233,15 +222,7 @@ class DeltaLog:
         TableError
             If the table cannot be altered.
         """
-        # A column of nothing but nulls may come without a type; it need not be there.
-        known = set(self.schema.names)
-        given = [held_as(field) for field in fields if field.name not in known and field.type != pa.null()]
-        spellings = {name.lower(): name for name in self.schema.names}
-        for field in given:
-            if field.name.lower() in spellings:
-                known = spellings[field.name.lower()]
-                raise ArgumentError(field.name, f"the table has a column {known}", "Spell it the same way.")
-        wanted = {field.name: field for field in (*self.schema, *given)}
+        wanted = {field.name: field for field in (*self.schema, *without_known(fields, self.schema))}
         while missing := wanted.keys() - self._columns:
             new = [Field.from_arrow(field) for name, field in wanted.items() if name in missing]
             try:

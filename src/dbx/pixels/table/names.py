@@ -39,6 +39,11 @@ class TableName(NamedTuple):
         return ".".join(self)
 
 
+def is_path(name_or_path: str) -> bool:
+    """Tell whether a table is given by where it lies: a path with a slash in it, or one that exists."""
+    return "/" in name_or_path or (bool(name_or_path) and Path(name_or_path).expanduser().is_dir())
+
+
 def table_location(name_or_path: str, tables_folder: Path | str) -> str:
     """Return where a table lies: a local folder's absolute path, or an object store's address.
 
@@ -55,7 +60,7 @@ def table_location(name_or_path: str, tables_folder: Path | str) -> str:
     ArgumentError
         If it is neither a name nor a path.
     """
-    if "/" in name_or_path or (name_or_path and Path(name_or_path).expanduser().is_dir()):
+    if is_path(name_or_path):
         location = canonical(name_or_path)
     else:
         location = canonical("/".join((str(tables_folder), *TableName.parse(name_or_path))))

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dbx.pixels.table.duck import literal
 from dbx.pixels.table.log import DataFile
 
+#: What stands before the outermost archive in `zip://member::archive`, where the archive may itself be such an address;
+#: `::` is escaped in members (contract 4).
+MEMBERS = "^(zip://([^:]|:[^:]*)::)+"
+
 #: Everything below `zip://`: the next character after the slash bounds it.
 _ZIP = ("zip://", "zip:0")
 
@@ -41,10 +45,14 @@ def may_hold(file: DataFile, prefixes: Sequence[str]) -> bool:
     """Tell by its statistics whether a file may hold a row under one of the prefixes."""
     if not prefixes:
         return True
-    ranges = [_ZIP]
-    for prefix in prefixes:
-        folder = prefix.rstrip("/")
-        ranges.append((folder, folder + "0"))
     return any(
-        file.overlaps(column, least, greatest) for column in ("path", "original_path") for least, greatest in ranges
+        file.overlaps(column, least, greatest)
+        for column in ("path", "original_path")
+        for least, greatest in ranges(prefixes)
     )
+
+
+def ranges(prefixes: Sequence[str]) -> list[tuple[str, str]]:
+    """Return between which addresses all lie that may be under one of the prefixes."""
+    folders = [prefix.rstrip("/") for prefix in prefixes]
+    return [_ZIP, *((folder, folder + "0") for folder in folders)]
