@@ -39,11 +39,11 @@ SETTINGS = {
 
 
 @contextmanager
-def session(master: str) -> Iterator[SparkSession]:
+def session(master: str, **settings: str) -> Iterator[SparkSession]:
     """Start a session, and stop its Java afterwards."""
     with environment():
         builder = SparkSession.builder.master(master).appName("test")
-        for name, value in SETTINGS.items():
+        for name, value in {**SETTINGS, **settings}.items():
             builder = builder.config(name, value)
         spark = builder.getOrCreate()
         try:

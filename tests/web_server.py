@@ -19,6 +19,7 @@ from dbx.pixels import Catalog
 from dbx.pixels.catalog.ingest import ingest
 from dbx.pixels.catalog.selection import Archives
 from dbx.pixels.web.app import create_app
+from dbx.pixels.web.databricks import UnityCatalog
 from dbx.pixels.web.server import Server
 from headers import PYDICOM_DATA
 
@@ -74,11 +75,12 @@ def running(
     hosts: Iterable[str] = (),
     serving_endpoint: str | None = None,
     monai_label_url: str | None = None,
+    unity_catalog: UnityCatalog | None = None,
 ) -> Iterator[RunningServer]:
     """Serve a catalog until the context ends."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        app = create_app(Server(catalog, index_url, serving_endpoint), hosts, monai_label_url)
+        app = create_app(Server(catalog, index_url, serving_endpoint), hosts, monai_label_url, unity_catalog)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

@@ -25,6 +25,7 @@ _MODULE_BY_VERB = {
     "index": "index",
     "info": "info",
     "ingest": "ingest",
+    "init": "init",
     "issues": "info",
     "models": "models",
     "optimize": "upkeep",

@@ -56,6 +56,11 @@ _HOST_NAME = re.compile(r"[\w.-]+", re.ASCII)
 @click.option(
     "--monai-label-url", metavar="URL", help="have that MONAI Label server answer at /monai instead of this one"
 )
+@click.option(
+    "--unity-catalog",
+    metavar="NAME",
+    help="in a Databricks App: answer those whom Unity Catalog lets read this table, catalog.schema.table",
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="processes that answer")
 def serve(
     catalog: Catalog,
@@ -65,6 +70,7 @@ def serve(
     index_url: str | None,
     serving_endpoint: str | None,
     monai_label_url: str | None,
+    unity_catalog: str | None,
     workers: int,
 ) -> None:
     """Serve the viewer at / and DICOMweb at /dicom-web until interrupted.
@@ -79,6 +85,7 @@ def serve(
         index_url=index_url,
         serving_endpoint=serving_endpoint,
         monai_label_url=monai_label_url,
+        unity_catalog=unity_catalog,
         workers=workers,
     )
 
@@ -92,6 +99,7 @@ def run(
     index_url: str | None = None,
     serving_endpoint: str | None = None,
     monai_label_url: str | None = None,
+    unity_catalog: str | None = None,
     workers: int = 1,
 ) -> None:
     """Serve a catalog until the process is interrupted; requests that are running then are finished.
@@ -104,7 +112,11 @@ def run(
         If the table or the index cannot be read.
     """
     give_memory_back()  # before there are threads
-    if not _is_loopback(host):
+    if unity_catalog:
+        from dbx.pixels.web.databricks import UnityCatalog
+
+        UnityCatalog.from_environment(unity_catalog)
+    elif not _is_loopback(host):
         raise ArgumentError(
             f"--host {host}",
             "would let everybody on the network read patient data: this version has no login",
@@ -120,7 +132,7 @@ def run(
     listener = _listen(host, port)
     settings: dict[str, Any] = {"home": str(catalog.home.root), "table": catalog.table, "volume": catalog.volume}
     settings |= {"index_url": index_url, "serving_endpoint": serving_endpoint, "monai_label_url": monai_label_url}
-    settings["hosts"] = [host, *allowed_hosts]
+    settings |= {"hosts": [host, *allowed_hosts], "unity_catalog": unity_catalog}
     os.environ[_SETTINGS] = json.dumps(settings)
     config = uvicorn.Config(
         "dbx.pixels.cli.serve:application",
@@ -165,6 +177,7 @@ def is_free(port: int) -> bool:
 def application() -> object:
     """Make the application of one worker, which finds in its environment what to serve."""
     from dbx.pixels.web.app import create_app
+    from dbx.pixels.web.databricks import UnityCatalog
     from dbx.pixels.web.logs import log_as_json
     from dbx.pixels.web.server import Server
 
@@ -173,7 +186,8 @@ def application() -> object:
     settings = json.loads(os.environ[_SETTINGS])
     catalog = Catalog(table=settings["table"], volume=settings["volume"], home=settings["home"])
     server = Server(catalog, settings["index_url"], settings["serving_endpoint"])
-    return create_app(server, settings["hosts"], settings["monai_label_url"])
+    unity_catalog = UnityCatalog.from_environment(settings["unity_catalog"]) if settings["unity_catalog"] else None
+    return create_app(server, settings["hosts"], settings["monai_label_url"], unity_catalog)
 
 
 class _Workers(Multiprocess):

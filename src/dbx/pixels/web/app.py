@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route
 from dbx.pixels.errors import PixelsError
 from dbx.pixels.web import errors, viewer_files
 from dbx.pixels.web.ai import routes as ai
+from dbx.pixels.web.databricks import DatabricksLogin, UnityCatalog
 from dbx.pixels.web.dicomweb import retrieve, search, store
 from dbx.pixels.web.guard import Guard
 from dbx.pixels.web.monai import routes as monai
@@ -26,7 +27,12 @@ from dbx.pixels.web.observing import Observer
 from dbx.pixels.web.server import Server
 
 
-def create_app(server: Server, hosts: Iterable[str] = (), monai_label_url: str | None = None) -> Starlette:
+def create_app(
+    server: Server,
+    hosts: Iterable[str] = (),
+    monai_label_url: str | None = None,
+    unity_catalog: UnityCatalog | None = None,
+) -> Starlette:
     """Make the ASGI application.
 
     Parameters
@@ -37,6 +43,8 @@ def create_app(server: Server, hosts: Iterable[str] = (), monai_label_url: str |
         Names by which clients may call the server, besides those of loopback: see `Guard`.
     monai_label_url : str, optional
         URL of a MONAI Label server that answers at ``/monai`` instead of this one.
+    unity_catalog : UnityCatalog, optional
+        Decides who is let in; the server is called through the proxy of Databricks Apps then.
 
     Raises
     ------
@@ -44,6 +52,7 @@ def create_app(server: Server, hosts: Iterable[str] = (), monai_label_url: str |
         If that is no URL.
     """
     proxy = MonaiLabelProxy(monai_label_url) if monai_label_url else None
+    login = [Middleware(DatabricksLogin, catalog=unity_catalog)] if unity_catalog else []
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -62,7 +71,7 @@ def create_app(server: Server, hosts: Iterable[str] = (), monai_label_url: str |
             Route("/metrics", _metrics),
             *viewer_files.routes,
         ],
-        middleware=[Middleware(Observer), Middleware(Guard, hosts=hosts)],
+        middleware=[Middleware(Observer), *login, Middleware(Guard, hosts=hosts, any_host=bool(login))],
         exception_handlers={
             HTTPException: errors.answer_http_error,
             PixelsError: errors.answer_pixels_error,

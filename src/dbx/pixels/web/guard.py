@@ -29,12 +29,15 @@ class Guard:
     hosts : iterable of str
         Names of the server, without ports, besides those of loopback. By them it is called over HTTPS, too: through a
         proxy, which may put another Host in the place of the client's.
+    any_host : bool
+        Whether all names will do: where a login stands before the guard, that of another site does not get here.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] = (), *, any_host: bool = False) -> None:
         self._app = app
         names = {host.lower() for host in hosts}
         self._hosts = {*_LOOPBACK, *names}
+        self._any_host = any_host
         self._origins = {f"https://{name}" for name in names}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +60,7 @@ class Guard:
     def _problem(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if _name(host) not in self._hosts:
+        if not self._any_host and _name(host) not in self._hosts:
             return "the Host header does not name this server"
         origin = headers.get("origin")
         if scope["method"] in _READING or origin in (None, f"http://{host}", f"https://{host}", *self._origins):
