@@ -9,6 +9,8 @@ from pyspark.sql import SparkSession
 
 from spark_checks import SparkChecks
 from spark_checks import mixed as mixed
+from spark_segmenting import SegmentingChecks
+from spark_segmenting import series as series
 from spark_sessions import connect_server, remote_session
 
 #: Starting Java and the first jobs takes its time where all cores are busy.
@@ -23,3 +25,7 @@ def spark() -> Iterator[SparkSession]:
 
 class TestConnect(SparkChecks):
     """What holds for every session."""
+
+
+class TestSegmenting(SegmentingChecks):
+    """Likewise."""
