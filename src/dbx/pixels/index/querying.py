@@ -14,6 +14,7 @@ from dbx.pixels.index.attributes import Searchable
 from dbx.pixels.index.like import like
 from dbx.pixels.index.matching import Demands, Operator
 from dbx.pixels.index.model import Level
+from dbx.pixels.index.names import IS_CANDIDATE
 from dbx.pixels.index.reading import in_scope
 
 _LEVELS = list(Level)
@@ -30,7 +31,7 @@ class Shape(NamedTuple):
     columns : tuple
         Of the rows that are found: those of the level, and of the levels above.
     given : frozenset of str
-        Which parameters it has of `study` and `series`, which are UIDs, `limit` and `offset`.
+        Which parameters it has of `study` and `series`, which are UIDs, `candidates` by name, `limit` and `offset`.
     keys : tuple
         What is compared, and how.
     """
@@ -67,11 +68,13 @@ def query(shape: Shape) -> sa.Select:
             select = select.where(series.c.StudyInstanceUID == sa.bindparam("study"))
         if "series" in given:
             select = select.where(series.c.SeriesInstanceUID == sa.bindparam("series"))
-        joined = series.join(study, study.c.id == series.c.study_id)
+        below: sa.FromClause = series
         if level is Level.INSTANCE:
-            joined = instance.join(joined, series.c.id == instance.c.series_id)
+            below = instance.join(series, series.c.id == instance.c.series_id)
             select = select.where(in_scope(scope))
-        select = select.select_from(joined)
+        select = select.select_from(below.join(study, study.c.id == series.c.study_id))
+    if "candidates" in given:
+        select = select.where(IS_CANDIDATE)
     names = _names()
     for searchable, comparisons in keys:
         select = select.where(

@@ -11,7 +11,7 @@ from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
 from dbx.pixels.index.model import Level
 
 #: To be raised whenever what the tables hold changes: an index of another layout is made anew.
-LAYOUT = 6
+LAYOUT = 7
 
 #: The scope in which everything is visible; others belong to row filters (see `scopes`).
 EVERYTHING_SCOPE = 0

@@ -16,6 +16,7 @@ from dbx.pixels.index.attributes import INSTANCE_AVAILABILITY, SEARCHABLE, Searc
 from dbx.pixels.index.json_matching import JsonKey, matching
 from dbx.pixels.index.matching import Demands, matcher
 from dbx.pixels.index.model import Found, Key, Level, Search
+from dbx.pixels.index.names import candidates
 from dbx.pixels.index.querying import Shape, form, parameters, query
 from dbx.pixels.index.schema import TABLE_BY_LEVEL
 
@@ -52,20 +53,20 @@ def search(connection: sa.Connection, scope: int, wanted: Search) -> Found:
         return Found([], [])
     keys = tuple((searchable, form(demands)) for searchable, demands in understood.compared)
     values = parameters(demands for _, demands in understood.compared)
-    uids = _given(study=wanted.study, series=wanted.series)
+    within = _given(study=wanted.study, series=wanted.series, candidates=candidates(connection, understood.compared))
     page = _given(limit=wanted.limit, offset=wanted.offset or None)
-    shape = Shape(wanted.level, scope, columns(wanted), frozenset(uids | page), keys)
+    shape = Shape(wanted.level, scope, columns(wanted), frozenset(within | page), keys)
     warnings = []
     if understood.in_json:
-        whole = shape._replace(given=frozenset(uids))
-        if _instances(connection, whole, uids | values) <= MOST_SEARCHED:
-            return Found(_matching_json(connection, whole, wanted, uids | values, understood.in_json), [])
+        whole = shape._replace(given=frozenset(within))
+        if _instances(connection, whole, within | values) <= MOST_SEARCHED:
+            return Found(_matching_json(connection, whole, wanted, within | values, understood.in_json), [])
         names = ", ".join(key.name for key in understood.in_json)
         warnings.append(
             f"These keys are not indexed and were ignored: {names}."
             f" They are matched where the other keys leave {MOST_SEARCHED} instances at most."
         )
-    rows = connection.execute(query(shape), uids | page | values).fetchall()
+    rows = connection.execute(query(shape), within | page | values).fetchall()
     return Found(answers(connection, scope, wanted, rows), warnings)
 
 

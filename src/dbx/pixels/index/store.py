@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema
 
 from dbx.pixels.errors import ArgumentError, IndexUnavailableError
-from dbx.pixels.index import schema
+from dbx.pixels.index import names, schema
 from dbx.pixels.index.glance import Glance, file_number
 
 #: Seconds that a writer waits for another one: it may be rebuilding.
@@ -115,6 +115,7 @@ class SqliteStore:
 
     @contextmanager
     def fresh(self, connection: sa.Connection) -> Iterator[None]:
+        connection.exec_driver_sql(names.DROP)
         found = connection.exec_driver_sql("SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view')")
         for kind, name in found.fetchall():
             connection.exec_driver_sql(f'DROP {kind} "{name}"')
@@ -124,6 +125,8 @@ class SqliteStore:
         yield
         for index in schema.INDEXES:
             connection.execute(CreateIndex(index))
+        for statement in names.CREATE:
+            connection.exec_driver_sql(statement)
         connection.exec_driver_sql("ANALYZE")
 
     def insert(

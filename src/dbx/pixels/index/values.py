@@ -21,8 +21,8 @@ _LAST_MOMENT, _FIRST_MOMENT = "1231235959.999999", "0101000000.000000"
 
 
 def fold(text: str) -> str:
-    """Return text as names are compared: in lower case, without accents and empty components at the end."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    """Return text as names are compared: in lower case, without accents, NULs and empty components at the end."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold().replace("\0", ""))
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter)).rstrip("^ ")
 
 

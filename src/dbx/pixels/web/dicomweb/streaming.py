@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
-from tempfile import SpooledTemporaryFile
+from itertools import chain
+from tempfile import TemporaryFile
 from typing import IO, Any, TypeVar
 
 from starlette.responses import Response, StreamingResponse
@@ -70,18 +71,24 @@ async def _all_pieces(begun: list[bytes], others: AsyncGenerator[bytes]) -> Asyn
 
 def spooled(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Response:
     """Answer with pieces that are made at once; if they are more than `IN_MEMORY`, a file holds them for the client."""
-    file: IO[bytes] = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed when it has been sent
+    begun, size, pieces = [], 0, iter(pieces)
     for piece in pieces:
-        file.write(piece)
-    size = file.tell()
-    file.seek(0)
-    if size > IN_MEMORY:
-        return StreamedResponse(_pieces_of(file), headers={**headers, "Content-Length": str(size)})
-    with file:
-        return Response(file.read(), headers=headers)
+        begun.append(piece)
+        size += len(piece)
+        if size > IN_MEMORY:
+            file = _written(chain(begun, pieces))
+            return StreamedResponse(_pieces_of(file), headers={**headers, "Content-Length": str(file.tell())})
+    return Response(b"".join(begun), headers=headers)
+
+
+def _written(pieces: Iterable[bytes]) -> IO[bytes]:
+    file = TemporaryFile()  # noqa: SIM115 - closed when it has been sent
+    file.writelines(pieces)
+    return file
 
 
 def _pieces_of(file: IO[bytes]) -> Iterator[bytes]:
     with file:
+        file.seek(0)
         while piece := file.read(PIECE):
             yield piece
