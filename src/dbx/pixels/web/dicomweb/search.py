@@ -26,8 +26,6 @@ from dbx.pixels.web.errors import HttpError
 #: Results of one answer at most; with all attributes, of which an instance has kilobytes.
 MOST = 50_000
 MOST_WITH_ALL = 5_000
-#: Results that are written at once.
-_TOGETHER = 16
 #: Searches for all attributes that go on at once: each has megabytes in memory.
 _LARGE = anyio.CapacityLimiter(4)
 #: Query parameters that are no matching keys.
@@ -63,10 +61,7 @@ def _answer(request: Request, search: Search) -> Response:
         response = multipart_spooled(parts, DICOM_XML)
         response.headers.update(headers)
         return response
-    groups = (b",".join(texts[first : first + _TOGETHER]) for first in range(0, len(texts), _TOGETHER))
-    pieces = (
-        prefix + _resolved(group, root) for prefix, group in zip(chain([b"["], repeat(b",")), groups, strict=False)
-    )
+    pieces = (prefix + _resolved(text, root) for prefix, text in zip(chain([b"["], repeat(b",")), texts, strict=False))
     return spooled(chain(pieces, [b"]"]), {"Content-Type": media_type.name, **headers})
 
 
