@@ -49,7 +49,7 @@ def test_a_database_that_stops_is_told_and_followed_again(
     own_postgres.stop()
     answer = httpx.get(f"{postgres_server.dicomweb}/studies")
     assert answer.status_code == 503
-    assert answer.json()["error"].endswith("Check the address, and that the server is running.")
+    assert answer.json()["error"].endswith("check the address, and that the server is running.")
     behind = until(lambda: health(postgres_server), lambda told: told["status"] == "behind")
 
     own_postgres.start()

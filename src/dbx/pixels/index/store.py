@@ -174,7 +174,7 @@ class SqliteStore:
             raise sa.exc.DisconnectionError  # the pool opens another one
 
     def _telling(self) -> AbstractContextManager[None]:
-        return _as_unavailable(str(self.path), "Check the folder and its permissions.")
+        return _as_unavailable(str(self.path), "check the folder and its permissions.")
 
 
 def _quoted(names: Iterable[str]) -> str:
@@ -270,7 +270,7 @@ class PostgresStore:
 
     def _telling(self) -> AbstractContextManager[None]:
         place = self._engine.url.render_as_string(hide_password=True).replace("+psycopg", "")
-        return _as_unavailable(place, "Check the address, and that the server is running.")
+        return _as_unavailable(place, "check the address, and that the server is running.")
 
 
 @contextmanager
@@ -286,7 +286,8 @@ def _as_unavailable(place: str, remedy: str) -> Iterator[None]:
         reason = type(error).__name__
     else:
         return
-    raise IndexUnavailableError(place, f"the index cannot be used: {reason}", remedy) from None
+    remedies = f"If it was deleted, ask again: a server makes it anew. Else {remedy}"
+    raise IndexUnavailableError(place, f"the index cannot be used: {reason}", remedies) from None
 
 
 def _without_nul(value: Any) -> Any:
