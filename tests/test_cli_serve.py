@@ -120,7 +120,7 @@ def test_what_is_no_name_of_a_host_is_refused(name: str, catalog: Catalog) -> No
 def test_an_index_that_cannot_be_opened_ends_it(home: Path, own_postgres: Postgres) -> None:
     own_postgres.stop()
     said = refused("--home", home, "--index", own_postgres.url, "--workers", "2")
-    assert "Check the address, and that the server is running" in said
+    assert "check the address, and that the server is running" in said
 
 
 def test_a_table_that_cannot_be_read_ends_it(home: Path, catalog: Catalog) -> None:

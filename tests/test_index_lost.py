@@ -92,7 +92,7 @@ def test_a_server_that_stops_is_an_error_and_comes_back(
             lambda: paths(index),
             lambda: ServingIndex.open(catalog, own_postgres.url),
         ):
-            with pytest.raises(IndexUnavailableError, match="Check the address, and that the server is running"):
+            with pytest.raises(IndexUnavailableError, match="check the address, and that the server is running"):
                 use()
         own_postgres.start()
         table.save(rows(instance("/b", number=2)))
