@@ -186,6 +186,34 @@ def test_a_proposal_of_a_model_is_saved_though_nobody_changed_it(viewer: Viewer,
     assert states["label_state"].to_pylist() == ["final", "proposal"]
 
 
+def test_segments_keep_what_they_mean_when_others_are_deleted(viewer: Viewer, server: RunningServer) -> None:
+    index = ServingIndex.open(server.catalog)
+    index.sync()
+    series = read_series(index, server.stored("CT")[0].SeriesInstanceUID, EVERYTHING)
+    labels = {"liver": 1, "spleen": 2, "aorta": 3}
+    labelmap = np.zeros(series.shape, np.uint8)
+    for value in labels.values():
+        labelmap[4:8, 4:8, 8 * value : 8 * value + 4] = value
+    proposal = write_segmentation(Segmented(series, labelmap, labels, "abdomen", "2", seconds=1))
+    store(proposal, Uploads(server.catalog, index), LabelState.PROPOSAL)
+    index.close()
+    viewer.open_study(study_of(server))
+    viewer.open_no_image("abdomen 2")
+    viewer.wait_for(lambda: viewer.segmented_voxels() == [3 * 64])
+
+    viewer.page.evaluate("""() => {
+      const [{ segmentationId }] = services.segmentationService.getSegmentations();
+      services.segmentationService.removeSegment(segmentationId, 1);
+    }""")
+    viewer.click("SaveSegmentation")
+    viewer.wait_for_message("was saved as series")
+
+    (saved,) = (one for one in server.stored("SEG") if len(one.SegmentSequence) == 2)
+    meanings = [one.SegmentedPropertyTypeCodeSequence[0].CodeMeaning for one in saved.SegmentSequence]
+    assert [one.SegmentLabel for one in saved.SegmentSequence] == ["spleen", "aorta"]
+    assert meanings == ["Spleen", "Aorta"]
+
+
 def test_the_menu_of_a_segmentation_saves_it_like_the_button(viewer: Viewer, server: RunningServer) -> None:
     draw_segmentation(viewer, study_of(server))
     viewer.page.locator('[data-cy^="segmentation-collapsed-more-btn"]').click()

@@ -30,7 +30,7 @@ export async function saveSegmentation(managers, { segmentationId: named } = {})
       SeriesNumber: nextSeriesNumber(managers, { StudyInstanceUID, Modality: 'SEG', first: FIRST_SERIES_NUMBER }),
     },
   });
-  describeSegments(managers, segmentationId, dataset);
+  describeSegments(managers, segmentation, dataset);
   complete(dataset, { multiFrame: instances.some(instance => instance.NumberOfFrames > 1) });
   await commandsManager.run('createStoreFunction', { dataSource })(dataset, {});
   noteStored(managers, segmentationService.getSegmentation(segmentationId));
