@@ -71,13 +71,10 @@ class Registry:
         ModelNotReadyError
             If it cannot be run.
         """
-        info = self._models.info(name)
-        if not info.is_ready:
-            raise ModelNotReadyError(name, "is not ready", info.reason)
         folder = self._home.mlflow / "artifacts" / name / "registered" / uuid.uuid4().hex
-        self._save(name, version, source, folder)
+        save_served(self._models, name, version, source, folder)
         if not self._client.search_registered_models(f"name = '{name}'"):
-            self._client.create_registered_model(name, description=info.description)
+            self._client.create_registered_model(name, description=self._models.info(name).description)
         tags = {_VERSION: version, _SOURCE: json.dumps(source)}
         registered = self._client.create_model_version(name, folder.as_uri(), run_id=run_id, tags=tags)
         self.follow_champion(name)
@@ -112,19 +109,43 @@ class Registry:
         found = self._client.search_model_versions(f"name = '{name}'")
         return sorted((one for one in found if _VERSION in one.tags), key=lambda one: -int(one.version))
 
-    def _save(self, name: str, version: str, source: Mapping[str, Any], folder: Path) -> None:
-        # MLflow warns, unfiltered, of what is not needed where there is a signature: type hints and examples.
-        with tempfile.TemporaryDirectory() as staging, warnings.catch_warnings(record=True):
-            from mlflow.pyfunc import save_model
 
-            from dbx.pixels.ai import served
+def save_served(models: Models, name: str, version: str, source: Mapping[str, Any], folder: Path) -> None:
+    """Save a version of a model, with what reads series for it, as a model of MLflow.
 
-            self._models.export(name, version, Path(staging))
-            save_model(
-                folder,
-                python_model=str(Path(served.__file__).with_name("served_code.py")),
-                artifacts={served.MODELS: staging},
-                model_config=dict(source),
-                signature=served.SIGNATURE,
-                pip_requirements=[f"dbx-pixels[ai]=={__version__}"],
-            )
+    Parameters
+    ----------
+    models : Models
+        Where the model is.
+    name, version : str
+        The model and its version.
+    source : mapping
+        Where series come from, as `dbx.pixels.ai.sources` has it.
+    folder : pathlib.Path
+        Where to save it; not there yet.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is no such model, or no such version of it.
+    ModelNotReadyError
+        If it cannot be run.
+    """
+    info = models.info(name)
+    if not info.is_ready:
+        raise ModelNotReadyError(name, "is not ready", info.reason)
+    # MLflow warns, unfiltered, of what is not needed where there is a signature: type hints and examples.
+    with tempfile.TemporaryDirectory() as staging, warnings.catch_warnings(record=True):
+        from mlflow.pyfunc import save_model
+
+        from dbx.pixels.ai import served
+
+        models.export(name, version, Path(staging))
+        save_model(
+            folder,
+            python_model=str(Path(served.__file__).with_name("served_code.py")),
+            artifacts={served.MODELS: staging},
+            model_config=dict(source),
+            signature=served.SIGNATURE,
+            pip_requirements=[f"dbx-pixels[ai]=={__version__}"],
+        )

@@ -41,7 +41,8 @@ SIGNATURE = ModelSignature(
             ColSpec(Object([Property(name, AnyType(), required=False) for name in PROMPTS]), "params", required=False),
             ColSpec(DataType.string, "output", required=False),
         ]
-    )
+    ),
+    Schema([ColSpec(AnyType())]),  # Unity Catalog takes no models that do not say what they answer
 )
 
 

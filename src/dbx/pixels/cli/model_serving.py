@@ -23,14 +23,23 @@ _LONGEST = 3600
 @click.argument("name")
 @with_catalog
 @click.option("--dicom-web", metavar="URL", help="fetch series from this DICOMweb server instead of the table")
-def register(catalog: Catalog, name: str, dicom_web: str | None) -> None:
+@click.option(
+    "--unity-catalog", metavar="NAME", help="register it there as catalog.schema.model, not in the home folder"
+)
+def register(catalog: Catalog, name: str, dicom_web: str | None, unity_catalog: str | None) -> None:
     """Register the version of a model that is used, with where it gets its series from, in MLflow."""
-    from dbx.pixels.ai.registry import Registry
-
     version = Models(catalog.home.models).versions(name).champion()
     source = dicom_web_config(dicom_web) if dicom_web else table_config(catalog)
-    number = Registry(catalog.home).register(name, version, source)
-    click.echo(f"{name} {version} is version {number} in MLflow: pixels models serve {name}")
+    if unity_catalog:
+        from dbx.pixels.ai.unity_catalog import register as register_in_unity_catalog
+
+        number = register_in_unity_catalog(catalog.home, name, version, source, unity_catalog)
+        click.echo(f"{name} {version} is version {number} of {unity_catalog}")
+    else:
+        from dbx.pixels.ai.registry import Registry
+
+        number = Registry(catalog.home).register(name, version, source)
+        click.echo(f"{name} {version} is version {number} in MLflow: pixels models serve {name}")
     if dicom_web:
         click.echo(f"The endpoint sends the token that {TOKEN} holds when it is started.")
 
