@@ -24,6 +24,7 @@ from PIL import Image
 from dbx.pixels import Catalog
 from dbx.pixels.ai.examples import Example, split
 from dbx.pixels.ai.labels import final_labels
+from dbx.pixels.ai.learning import Learning
 from dbx.pixels.ai.registry import Registry
 from dbx.pixels.ai.task import Status
 from dbx.pixels.ai.task_folder import TaskFolder
@@ -227,6 +228,24 @@ def test_the_champion_stays_when_dice_falls(experienced: Ward) -> None:
     assert [version.name for version in experienced.models.versions("organs").list()] == ["1", "2"]
 
 
+def test_a_champion_that_was_chosen_meanwhile_stays(experienced: Ward) -> None:
+    versions = experienced.models.versions("organs")
+    queue = Queue(experienced.catalog.home.trainings)
+    with queue.working() as is_mine:
+        assert is_mine
+        task = experienced.trainings.start("organs", EVERYTHING, epochs=1)
+        folder = queue.next()
+        assert folder
+        learning = Learning(folder)
+        chosen = versions.publish(versions.find("1").weights, 1.0)
+        versions.set_champion(chosen)
+        learning.run()
+    ended = experienced.trainings.find(task.id)
+    assert (ended.status, ended.version) == (Status.DONE, "3")
+    assert "was not compared with version 2, which was chosen meanwhile and stays in use" in ended.details[-1]
+    assert versions.champion() == "2"
+
+
 def test_of_equal_epochs_the_last_one_is_kept_and_that_nothing_was_found_is_told(ward: Ward) -> None:
     ward.segment(0)
     blank = "$[torch.nn.init.zeros_(one) for one in @network_def.parameters()] and @network_def.to(@device)"
@@ -369,6 +388,13 @@ def test_a_model_whose_versions_cannot_be_read_is_not_trained(experienced: Ward)
         experienced.trainings.start("organs", EVERYTHING)
 
 
+def test_a_model_with_weights_that_cannot_be_run_is_not_trained_without_them(experienced: Ward) -> None:
+    edit(experienced.models.folder / "organs" / "configs" / "inference.json", lambda it: it.pop("preprocessing"))
+    with pytest.raises(TrainingError, match=r"is not trained without them.*has no preprocessing"):
+        experienced.trainings.start("organs", EVERYTHING)
+    assert experienced.models.versions("organs").champion() == "1"
+
+
 def test_one_that_is_killed_again_and_again_is_given_up(ward: Ward) -> None:
     ward.segment(0)
     folder = _asked_for(ward)
@@ -409,6 +435,7 @@ def test_one_that_is_stopped_keeps_what_it_has_learned(ward: Ward) -> None:
     thread.join()
     assert task.status is Status.STOPPED
     assert 1 <= task.epoch < 10_000
+    assert [point["epoch"] for point in ward.trainings.curve(task.id)] == list(range(1, task.epoch + 1))
     assert task.version == ward.models.info("organs").version == "1"
 
 
@@ -447,6 +474,7 @@ def test_one_that_is_killed_goes_on_from_its_last_epoch(ward: Ward) -> None:
     (run,) = client.search_runs([client.get_experiment_by_name("organs").experiment_id])
     steps = {point.step for point in client.get_metric_history(run.info.run_id, "loss")}
     assert steps == set(range(1, ended.epoch + 1))
+    assert [point["epoch"] for point in ward.trainings.curve(task.id)] == sorted(steps)
     assert run.info.status == "KILLED"
 
 

@@ -75,12 +75,14 @@ def read_info(bundle: Path) -> ModelInfo:
     except ModelError as error:
         problem = f"{error.problem}. {error.remedy}"
     labels = {label: value for label, value in _labels(metadata).items() if value <= _MOST_LABELS}
-    is_trainable = _is_trainable(bundle, metadata)
+    problem = problem or next(_flaws(metadata, inference), "")
+    is_trainable = not problem and _is_trainable(bundle, metadata)
     version = _own_version(metadata)
     try:
         versions = Versions(bundle, version)
         version = versions.champion()
-        problem = problem or next(_problems(bundle, metadata, inference, versions, is_trainable), "")
+        if version not in {one.name for one in versions.list()}:
+            problem = problem or _missing_weights(bundle, version, is_trainable)
     except ModelError as error:
         problem = problem or f"{error.problem}. {error.remedy}"
     modality = str(_image(metadata).get("modality") or "").upper()
@@ -141,9 +143,8 @@ def has_background(metadata: Mapping[str, Any]) -> bool:
     return str(_channels(_output(metadata)).get(0, "")).lower() == "background"
 
 
-def _problems(
-    bundle: Path, metadata: Mapping[str, Any], inference: Mapping[str, Any], versions: Versions, is_trainable: bool
-) -> Iterator[str]:
+def _flaws(metadata: Mapping[str, Any], inference: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why a bundle cannot be run, whatever weights it has."""
     image, labels = _image(metadata), _labels(metadata)
     inputs, shape = image.get("num_channels", 1), image.get("spatial_shape")
     if not labels:
@@ -156,12 +157,9 @@ def _problems(
         yield f"It has {len(labels)} labels, and a labelmap holds {_MOST_LABELS}."
     if not isinstance(inference.get("evaluator"), dict) or "preprocessing" not in inference:
         yield "Its configs/inference.json has no preprocessing and evaluator."
-    if versions.champion() not in {version.name for version in versions.list()}:
-        yield _missing_weights(bundle, versions, is_trainable)
 
 
-def _missing_weights(bundle: Path, versions: Versions, is_trainable: bool) -> str:
-    champion = versions.champion()
+def _missing_weights(bundle: Path, champion: str, is_trainable: bool) -> str:
     if f"{champion}.json" in {path.name for path in (bundle / "versions").glob("*.json")}:
         missing = f"versions/{champion}.pt is missing"
         return f"Its champion is gone: {missing}. Go back: pixels models rollback {bundle.name}."

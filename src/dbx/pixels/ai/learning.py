@@ -49,10 +49,11 @@ class Learning:
         self._principal = FilteredBy(request["row_filter"])
         self._index_url = request["index_url"]
         models = Models(self._catalog.home.models)
-        self._info = models.info(self._name)
+        self._info = models.trainable(self._name)
         self._bundle = models.folder / self._name
         self._versions = models.versions(self._name)
         self._run = TrackedRun(self._catalog.home, self._name, folder.id, folder.note)
+        self._before = self._info.version
         self._baseline: float | None = None
         self._best: float | None = None
         self._told = 0.0
@@ -121,16 +122,17 @@ class Learning:
     def _go_on(self, workflow: Workflow) -> None:
         state = torch.load(self._folder.checkpoint, map_location="cpu", weights_only=True)
         workflow.load(state["workflow"])
-        self._baseline, self._best = state["baseline"], state["best"]
+        self._before, self._baseline, self._best = state["before"], state["baseline"], state["best"]
 
     def _after_epoch(self, workflow: Workflow, epoch: int, loss: float, dice: float | None) -> None:
         if dice is not None and (self._best is None or dice >= self._best):  # of equal ones, the one with more learned
             self._best = dice
             self._save(self._folder.best, {"model": workflow.network.state_dict(), "epoch": epoch, "dice": dice})
             self._run.pictures(epoch, [overlay(*sample) for sample in workflow.samples])
-        state = {"workflow": workflow.state(), "baseline": self._baseline, "best": self._best}
-        self._save(self._folder.checkpoint, state)
+        measured_by = {"before": self._before, "baseline": self._baseline, "best": self._best}
+        self._save(self._folder.checkpoint, {"workflow": workflow.state(), **measured_by})
         self._run.epoch(epoch, {"loss": loss, "dice": dice})
+        self._folder.add_to_curve(epoch, loss, dice)
         measured = {} if dice is None else {"dice": dice, "best_metric": self._best}
         self._folder.update(epoch=epoch, loss=loss, **measured)
 
@@ -149,22 +151,26 @@ class Learning:
             raise RunCancelledError(self._name, "its training was stopped")
 
     def _publish(self) -> str | None:
-        """Make a version of the best state, which is used if it is no worse than the one before."""
+        """Make a version of the best state, which is used if it is no worse than the one before, which still is."""
         if not self._folder.best.exists():
             self._folder.note("Stopped before there was anything to keep.")
             return None
         best = torch.load(self._folder.best, map_location="cpu", weights_only=True)
         version = self._versions.publish(self._folder.best, best["dice"])
         told = f"Version {version}, of epoch {best['epoch']}, has Dice {best['dice']:.3f}"
-        if self._baseline is None and not best["dice"]:
+        champion = self._versions.champion()
+        is_better = champion == self._before and (self._baseline is None or best["dice"] >= self._baseline)
+        if champion != self._before:
+            note = f"{told}. It was not compared with version {champion}, which was chosen meanwhile and stays in use."
+        elif self._baseline is None and not best["dice"]:
             note = f"{told}: it is used from now on, but found nothing that is labelled. Train it for more epochs."
         elif self._baseline is None:
             note = f"{told}: it is used from now on."
-        elif best["dice"] >= self._baseline:
-            note = f"{told}, version {self._info.version} had {self._baseline:.3f}: it is used from now on."
+        elif is_better:
+            note = f"{told}, version {champion} had {self._baseline:.3f}: it is used from now on."
         else:
-            note = f"{told}, version {self._info.version} has {self._baseline:.3f} and stays in use."
-        if self._baseline is None or best["dice"] >= self._baseline:
+            note = f"{told}, version {champion} has {self._baseline:.3f} and stays in use."
+        if is_better:
             self._versions.set_champion(version)
         self._folder.update(version=version)
         self._folder.note(note)

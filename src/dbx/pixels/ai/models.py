@@ -19,7 +19,14 @@ from dbx.pixels.ai.extra import extra_ai
 from dbx.pixels.ai.info import LABEL, ModelInfo, read_config, read_info, versions_of
 from dbx.pixels.ai.template import NETWORKS, WINDOW_STEP, segmentation_bundle
 from dbx.pixels.ai.versions import Versions
-from dbx.pixels.errors import ArgumentError, ModelError, ModelNotFoundError, ModelNotReadyError, StorageError
+from dbx.pixels.errors import (
+    ArgumentError,
+    ModelError,
+    ModelNotFoundError,
+    ModelNotReadyError,
+    StorageError,
+    TrainingError,
+)
 from dbx.pixels.storage.local import storage_error
 
 if TYPE_CHECKING:
@@ -87,6 +94,28 @@ class Models:
         """
         epochs = read_config(self._bundle(name), "train").get("epochs")
         return epochs if isinstance(epochs, int) else None
+
+    def trainable(self, name: str) -> ModelInfo:
+        """Return what is known of a model that can be trained.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is none of this name.
+        TrainingError
+            If it cannot be trained, or has weights and cannot be run: nothing could tell whether it got better.
+        ModelError
+            If what is known of its versions cannot be read.
+        """
+        info = self.info(name)
+        versions = self.versions(name)
+        versions.check()  # else nothing could come of it
+        if not info.is_ready and versions.list():
+            raise TrainingError(name, "has weights that cannot be used, and is not trained without them", info.reason)
+        if not info.is_trainable:
+            problem = "cannot be trained: its bundle has no configs/train.json that takes other data"
+            raise TrainingError(name, problem, "Use a bundle that has one, or pixels models new.")
+        return info
 
     def open(self, name: str, version: str | None = None, device: str | None = None) -> Bundle:
         """Load a model so that it can be run.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import uuid
@@ -42,6 +43,7 @@ class TaskFolder:
         self.examples = path / "examples.json"
         self._request = path / "request.json"
         self._status = path / "status.json"
+        self._curve = path / "curve.json"
         self._starts = path / "starts"
         self._stop = path / "stop"
 
@@ -123,6 +125,21 @@ class TaskFolder:
             If it cannot be written.
         """
         self.update(details=(*self.task().details, line))
+
+    def curve(self) -> builtins.list[dict[str, Any]]:
+        """Return what was measured of each epoch: ``epoch``, ``loss``, and ``dice``, which may be None."""
+        return json.loads(self._curve.read_bytes()) if self._curve.exists() else []
+
+    def add_to_curve(self, epoch: int, loss: float, dice: float | None) -> None:
+        """Add what was measured of an epoch; one that is done anew, after a crash, takes the place of what it was.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        before = [point for point in self.curve() if point["epoch"] < epoch]
+        self.write(self._curve, json.dumps([*before, {"epoch": epoch, "loss": loss, "dice": dice}]).encode())
 
     def write(self, path: Path, content: bytes) -> None:
         """Write one of its files.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from dbx.pixels.ai.extra import extra_ai
 from dbx.pixels.ai.labels import final_labels
@@ -76,12 +77,7 @@ class Trainings:
                     raise ModuleNotFoundError(name=module)
         if epochs is not None and epochs < 1:
             raise ArgumentError("epochs", f"{epochs} is less than 1", "Give how often every series is to be seen.")
-        models = Models(self._catalog.home.models)
-        info = models.info(model)
-        if not info.is_trainable:
-            problem = "cannot be trained: its bundle has no configs/train.json that takes other data"
-            raise TrainingError(model, problem, "Use a bundle that has one, or pixels models new.")
-        models.versions(model).check()  # else nothing could come of it
+        info = Models(self._catalog.home.models).trainable(model)
         location = self._catalog.location()
         if not final_labels(ObjectTable.find(location), principal, info.labels):
             raise TrainingError(
@@ -122,6 +118,16 @@ class Trainings:
         """
         self._look()
         return self._folder(task_id).task()
+
+    def curve(self, task_id: str) -> builtins.list[dict[str, Any]]:
+        """Return what was measured of each epoch of a training: ``epoch``, ``loss``, and ``dice``, which may be None.
+
+        Raises
+        ------
+        TrainingError
+            If there is none of this name.
+        """
+        return self._folder(task_id).curve()
 
     def log_path(self, task_id: str) -> Path:
         """Return the file of what a training's process printed; it need not be there yet.

@@ -55,11 +55,12 @@ async def _training(request: Request) -> Response:
 
 
 def _tell_training(assistant: Assistant) -> dict[str, Any]:
-    """Tell of the training that goes on, else of the last one, and how many wait."""
+    """Tell of the training that goes on, else of the last one, with its curve, and how many wait."""
     tasks = assistant.trainings.list()
     going_on = [task for task in tasks if not task.status.has_ended]
     task = next(iter(going_on or tasks[-1:]), None)
-    return {"training": task and task.to_json(), "waiting": max(len(going_on) - 1, 0)}
+    told = task and {**task.to_json(), "curve": assistant.trainings.curve(task.id)}
+    return {"training": told, "waiting": max(len(going_on) - 1, 0)}
 
 
 async def _start_training(request: Request) -> Response:
