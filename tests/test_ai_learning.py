@@ -178,6 +178,9 @@ def test_nobody_is_offered_what_they_may_not_see(catalog: Catalog, tmp_path: Pat
         assert sample.series.SeriesInstanceUID == uid_of(patients[1])
     assert learning.next("first", bright, FilteredBy("false")) is None
     assert learning.labelling(["CT"], one).series == (uid_of(patients[1]),)
+    label(catalog, index, uid_of(patients[1]))
+    assert set(learning.labelling(["CT"], EVERYTHING).labelled) == {uid_of(patients[1])}
+    assert learning.labelling(["CT"], FilteredBy("Modality = 'CT'")).labelled == {}  # they may not see segmentations
 
 
 def test_an_unknown_strategy_is_refused_and_an_empty_home_has_nothing(catalog: Catalog, bright: ModelInfo) -> None:

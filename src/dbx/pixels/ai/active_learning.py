@@ -63,7 +63,7 @@ class Labelling:
 
 
 class ActiveLearning:
-    """Chooses what is labelled next. Nothing of what it answers by is kept: what is saved counts at once.
+    """Chooses what is labelled next. What is saved counts at once: labels are kept while the table is as it was.
 
     Parameters
     ----------
@@ -79,6 +79,7 @@ class ActiveLearning:
         self._catalog = catalog
         self._index = index
         self._scorer = scorer
+        self._kept: tuple[tuple[str, int] | None, dict[str | None, dict[str, Label]]] = None, {}
 
     def labelling(self, modalities: Iterable[str], principal: Principal) -> Labelling:
         """Tell which series of some modalities there are, and which of them have a final label.
@@ -88,7 +89,7 @@ class ActiveLearning:
         TableError
             If the table cannot be read.
         """
-        labels = final_labels(ObjectTable.find(self._catalog.location()), principal)
+        labels = self._labels(principal)
         series = tuple(self._index.series_of(modalities, principal))
         return Labelling(series, {uid: labels[uid] for uid in series if uid in labels})
 
@@ -122,6 +123,19 @@ class ActiveLearning:
             random.shuffle(left)
         scores = self._scorer.scores(model, principal) if self._scorer and strategy == "uncertainty" else {}
         return next(self._samples(left, scores, principal), None)
+
+    def _labels(self, principal: Principal) -> dict[str, Label]:
+        """Return the final labels that somebody may see; they are read once of each version of the table."""
+        location = self._catalog.location()
+        table = ObjectTable.find(location)
+        version = (table.log.table_id, table.version) if table else None
+        kept = self._kept  # other threads may have a later one by now
+        if kept[0] != version:
+            kept = self._kept = version, {}
+        row_filter = principal.row_filter(location)
+        if row_filter not in kept[1]:
+            kept[1][row_filter] = final_labels(table, principal)
+        return kept[1][row_filter]
 
     def _samples(self, left: list[str], scores: Mapping[str, Score], principal: Principal) -> Iterator[Sample]:
         """Yield series that make a volume: those with a score first, the highest before others; the rest as it comes.
