@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from dbx.pixels.ai.runner import Runner
 from dbx.pixels.ai.segmentation import read_segmentation, write_segmentation
 from dbx.pixels.ai.series import Series, read_series
 from dbx.pixels.ai.storing import store
+from dbx.pixels.ai.task import Status
 from dbx.pixels.ai.train_process import work
 from dbx.pixels.ai.training import Queue
 from dbx.pixels.catalog.arrivals import LabelState
@@ -115,13 +117,6 @@ def server(unlabelled: Ward) -> Iterator[RunningServer]:
         server.ingest(PYDICOM_DATA / "test_files" / "MR_small.dcm")
         server.wait_until_served(ModalitiesInStudy="MR")
         yield server
-
-
-@pytest.fixture
-def viewer(browser: Browser, server: RunningServer) -> Iterator[Viewer]:
-    """The viewer of that server."""
-    with new_page(browser) as page:
-        yield Viewer(page, server.url)
 
 
 def part(viewer: Viewer, name: str) -> Locator:
@@ -294,6 +289,41 @@ def test_a_run_is_cancelled(viewer: Viewer, unlabelled: Ward) -> None:
     assert len(viewer.segmented_voxels()) == 1
 
 
+def test_a_button_is_pressed_however_long_that_takes(viewer: Viewer, unlabelled: Ward) -> None:
+    open_series(viewer, series_of(unlabelled, 0))
+    open_panel(viewer, "slow")
+    part(viewer, "run").click()
+    viewer.wait_for(lambda: part(viewer, "progress").inner_text() == "segmenting …")
+    part(viewer, "cancel").hover()
+
+    viewer.page.mouse.down()
+    viewer.page.wait_for_timeout(1000)  # in which the bar grows
+    viewer.page.mouse.up()
+
+    part(viewer, "run").wait_for()
+    assert viewer.segmented_voxels() == []
+
+
+def test_a_result_that_cannot_be_drawn_leaves_nothing_behind(
+    browser: Browser, catalog: Catalog, tmp_path: Path
+) -> None:
+    *images, last = phantom(SLICES, SIZE)
+    ingested(catalog, write(tmp_path / "ct", images))
+    write_bundle(catalog.home.models, "bright")
+    with running(catalog) as server, new_page(browser) as page:
+        viewer = Viewer(page, server.url)
+        viewer.open_study(last.StudyInstanceUID)
+        open_panel(viewer, "bright")
+        server.ingest(write(tmp_path / "more", [last]))
+        instances = f"{server.dicomweb}/studies/{last.StudyInstanceUID}/instances"
+        viewer.wait_for(lambda: len(httpx.get(instances).json()) == SLICES)
+
+        part(viewer, "run").click()
+
+        assert "1 of 32 slices are not in the viewer" in part(viewer, "error").inner_text()
+        assert viewer.segmented_voxels() == []
+
+
 def test_no_work_is_lost(viewer: Viewer, unlabelled: Ward) -> None:
     def segmentations() -> list[str]:
         return viewer.page.evaluate(
@@ -427,6 +457,48 @@ def test_what_cannot_be_learned_from_is_told_in_the_panel(viewer: Viewer, unlabe
     part(viewer, "train").click()
 
     assert "has nothing to learn from" in part(viewer, "error").inner_text()
+
+
+def test_a_training_is_followed_by_whoever_looks(browser: Browser, catalog: Catalog, tmp_path: Path) -> None:
+    ward = admit(catalog, tmp_path / "data", 1)
+    ward.segment(0)
+    new_model(ward.models, "organs")
+    queue = Queue(catalog.home.trainings)
+    # Nobody works on them but this test.
+    with queue.working() as is_mine, running(catalog) as server, new_page(browser) as page:
+        assert is_mine
+        viewer = Viewer(page, server.url)
+        open_series(viewer, series_of(ward, 0))
+        open_panel(viewer, "organs")
+        for _ in range(2):
+            ward.trainings.start("organs", EVERYTHING)
+        viewer.wait_for(lambda: part(viewer, "training").is_visible())
+        assert part(viewer, "training").inner_text() == "waiting"
+        assert part(viewer, "waiting").inner_text() == "1 more to come."
+
+        folder = queue.next()
+        assert folder
+        for epoch, loss in enumerate((0.8, 0.6, 0.5), 1):
+            folder.add_to_curve(epoch, loss, 1 - loss)
+        folder.update(status=Status.RUNNING, epoch=3, total_epochs=9, loss=0.5, dice=0.5)
+        page.reload()
+        viewer.wait_for(viewer.is_drawing)
+        viewer.click("assistant-btn")
+        viewer.wait_for(lambda: part(viewer, "training").inner_text() == "epoch 3 of 9, loss 0.500, Dice 0.500")
+        assert part(viewer, "curves").locator(".ai-dice").first.get_attribute("points").count(",") == 3
+
+        page.route("**/api/ai/training", lambda route: route.abort())
+        viewer.wait_for(lambda: "cannot be reached" in part(viewer, "error").inner_text())
+        page.unroute("**/api/ai/training")
+        part(viewer, "error").wait_for(state="detached")
+
+        part(viewer, "stop").click()
+        viewer.wait_for(lambda: part(viewer, "training").inner_text().startswith("stopping"))
+        assert folder.is_stopped
+        folder.end(Status.STOPPED)
+        viewer.wait_for(lambda: part(viewer, "training").inner_text() == "waiting")
+        part(viewer, "stop").click()
+        assert "Stopped" in part(viewer, "outcome").inner_text()
 
 
 def test_a_killed_training_is_told_in_the_panel(browser: Browser, catalog: Catalog, tmp_path: Path) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
 import pytest
-from playwright.sync_api import Browser
 from pydicom.dataset import Dataset
 
-from dbx.pixels import Catalog
 from dbx.pixels.dicom.phantom import write_ct_series
 from headers import PYDICOM_DATA
-from viewer_browser import Viewer, new_page
-from web_server import RunningServer, running
+from viewer_browser import Viewer
+from web_server import RunningServer
 
-pytest_plugins = ["viewer_browser"]
+pytest_plugins = ["viewer_browser", "web_server"]
 
 ULTRASOUND = PYDICOM_DATA / "test_files" / "examples_palette.dcm"  # with a region that is measured in centimetres
 NO_SCALE = PYDICOM_DATA / "test_files" / "examples_rgb_color.dcm"
@@ -28,17 +25,9 @@ UNITS = {"mm": "mm", "cm": "cm", "px": "{pixels}", "mm²": "mm2", "cm²": "cm2",
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RunningServer]:
+def server(empty_server: RunningServer) -> RunningServer:
     """A server of an empty table."""
-    with running(Catalog(home=str(tmp_path / "home"))) as server:
-        yield server
-
-
-@pytest.fixture
-def viewer(browser: Browser, server: RunningServer) -> Iterator[Viewer]:
-    """The viewer of that server."""
-    with new_page(browser) as page:
-        yield Viewer(page, server.url)
+    return empty_server
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     MPEG2MPHL,
@@ -23,13 +21,12 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from dbx.pixels import Catalog
 from headers import PYDICOM_DATA
 from images import write_image
-from viewer_browser import Viewer, new_page
-from web_server import RunningServer, running
+from viewer_browser import Viewer
+from web_server import RunningServer
 
-pytest_plugins = ["viewer_browser"]
+pytest_plugins = ["viewer_browser", "web_server"]
 
 TEST_FILES = PYDICOM_DATA / "test_files"
 GREY = 128
@@ -37,17 +34,9 @@ FRAMES = 100
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RunningServer]:
+def server(empty_server: RunningServer) -> RunningServer:
     """A server of an empty table."""
-    with running(Catalog(home=str(tmp_path / "home"))) as server:
-        yield server
-
-
-@pytest.fixture
-def viewer(browser: Browser, server: RunningServer) -> Iterator[Viewer]:
-    """The viewer of that server."""
-    with new_page(browser) as page:
-        yield Viewer(page, server.url)
+    return empty_server
 
 
 def write_document(path: Path) -> Path:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from playwright.sync_api import Browser
 from pydicom.uid import EnhancedSRStorage, SegmentationStorage
 
 from dbx.pixels import Catalog
@@ -22,7 +21,7 @@ from dbx.pixels.dicom.phantom import write_ct_series
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table import EVERYTHING
 from headers import PYDICOM_DATA
-from viewer_browser import Viewer, new_page
+from viewer_browser import Viewer
 from web_server import RunningServer, running
 
 pytest_plugins = ["viewer_browser"]
@@ -35,13 +34,6 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
         write_ct_series(tmp_path / "ct", slices=12, size=128)
         server.ingest(tmp_path / "ct")
         yield server
-
-
-@pytest.fixture
-def viewer(browser: Browser, server: RunningServer) -> Iterator[Viewer]:
-    """The viewer of that server."""
-    with new_page(browser) as page:
-        yield Viewer(page, server.url)
 
 
 def study_of(server: RunningServer) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, ViewportSize, sync_playwright
 
 from dbx.pixels.web import viewer_files
+from web_server import RunningServer
 
 SCREENSHOTS = Path(__file__).parents[1] / "docs" / "images"
 
@@ -242,3 +243,10 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page of the test's own."""
     with new_page(browser) as page:
         yield page
+
+
+@pytest.fixture
+def viewer(browser: Browser, server: RunningServer) -> Iterator[Viewer]:
+    """The viewer of the server that the module's tests are about."""
+    with new_page(browser) as page:
+        yield Viewer(page, server.url)

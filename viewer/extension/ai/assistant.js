@@ -9,8 +9,9 @@ import { Store } from './store.js';
 
 export const PANEL = '@pixels/extension.panelModule.assistant';
 
-/* Milliseconds between two looks at a training. */
+/* Milliseconds between two looks at a training, and, while none goes on, at what others do. */
 const INTERVAL = 1000;
+const IDLE_INTERVAL = 10_000;
 /* Milliseconds that opening a study may take. */
 const PATIENCE = 60_000;
 const GOING_ON = ['SUBMITTED', 'RUNNING'];
@@ -31,9 +32,10 @@ export class Assistant {
       points: { side: null, count: 0 }, // that are set in the open series; `side` is what clicks set
       running: null, // {progress, message} of a run
       result: null, // the last one in the open series
-      training: null, // the one that goes on, else the last one
-      curve: [], // its epochs
-      errors: {}, // by what failed: models, run, train, next
+      training: undefined, // the one that goes on, else the last one, with its curve: {epoch, loss, dice}; null if none
+      waiting: 0, // trainings that come after it
+      stopping: null, // id of the training that is to stop
+      errors: {}, // by what failed: models, labelling, run, train, training, next
     });
     this.prompted = null; // value of the label that points show, if the model has it
     this.epochs = null; // as many as the model's configuration says
@@ -79,7 +81,7 @@ export class Assistant {
 
   async loadModels() {
     await this.try('models', async () => {
-      const { models, strategies } = await ask('/models');
+      const { models, strategies } = kept(await ask('/models'), this.state, ['models', 'strategies']);
       const known = ({ name }) => name === this.state.model;
       const model = models.find(known) ?? models.find(({ is_ready }) => is_ready) ?? models[0];
       const strategy = this.state.strategy ?? strategies[0].name;
@@ -119,16 +121,12 @@ export class Assistant {
     if (!model || !series) {
       return;
     }
-    await this.try(
-      'next',
-      async () => {
-        const labelling = await ask('/progress', { query: { model, series: series.SeriesInstanceUID } });
-        if (model === this.state.model && series === this.state.series) {
-          this.store.set({ labelling });
-        }
-      },
-      { keepError: true }
-    );
+    await this.try('labelling', async () => {
+      const labelling = await ask('/progress', { query: { model, series: series.SeriesInstanceUID } });
+      if (model === this.state.model && series === this.state.series) {
+        this.store.set(kept({ labelling }, this.state, ['labelling']));
+      }
+    });
   }
 
   /* Let clicks set points on a side of what is looked for; null, or the same once more, ends that. */
@@ -166,7 +164,7 @@ export class Assistant {
       }
     };
     onProgress({ progress: 0, message: 'starting' });
-    await this.try('run', async () => {
+    await this.tryAnew('run', async () => {
       const result = await segment(asked, { signal: aborting.signal, onProgress });
       await this.draw(series, result);
     });
@@ -201,16 +199,19 @@ export class Assistant {
   }
 
   async train(epochs) {
-    await this.try('train', async () => {
+    await this.tryAnew('train', async () => {
       const body = { model: this.state.model, ...(epochs && { epochs }) };
-      const { training } = await ask('/training', { method: 'POST', body });
-      this.store.set({ training, curve: [] });
+      await ask('/training', { method: 'POST', body });
     });
     await this.watchTraining();
   }
 
   async stopTraining() {
-    await this.try('train', () => ask('/training', { method: 'DELETE', query: { id: this.state.training.id } }));
+    const { id } = this.state.training;
+    await this.tryAnew('train', async () => {
+      await ask('/training', { method: 'DELETE', query: { id } });
+      this.store.set({ stopping: id });
+    });
     await this.watchTraining();
   }
 
@@ -218,30 +219,36 @@ export class Assistant {
     return GOING_ON.includes(this.state.training?.status);
   }
 
+  /* Look at the training that goes on, which others may have started, again and again. */
   async watchTraining() {
     clearTimeout(this.watching);
-    const wasTraining = this.isTraining;
-    await this.try(
-      'train',
-      async () => {
-        const { training } = await ask('/training');
-        this.store.set({ training, curve: curveWith(this.state, training) });
-      },
-      { keepError: true }
-    );
-    if (this.isTraining) {
-      clearTimeout(this.watching);
-      this.watching = setTimeout(() => this.watchTraining(), INTERVAL);
-    } else if (wasTraining) {
+    const before = this.state.training;
+    await this.try('training', async () => {
+      this.store.set(kept(await ask('/training'), this.state, ['training', 'waiting']));
+    });
+    const { training } = this.state;
+    const isNew = training?.version !== before?.version || training?.status !== before?.status;
+    if (before !== undefined && isNew) {
       await this.loadModels(); // there may be a new version
     }
+    clearTimeout(this.watching);
+    if (this.isAttached) {
+      this.watching = setTimeout(() => this.lookAgain(), this.isTraining ? INTERVAL : IDLE_INTERVAL);
+    }
+  }
+
+  async lookAgain() {
+    if (!this.isTraining) {
+      await this.countLabelled();
+    }
+    await this.watchTraining();
   }
 
   /* Open the series that is best labelled next; who leaves work behind is told, and has to ask once more. */
   async next() {
     const unsaved = this.unsaved();
     const isWarned = unsaved !== '' && unsaved === this.warnedOf;
-    await this.try('next', async () => {
+    await this.tryAnew('next', async () => {
       this.warnedOf = isWarned ? null : unsaved;
       if (this.warnedOf) {
         throw new ServerError({ error: `${unsaved} is not saved`, remedy: 'Save it, or go on without.' });
@@ -297,18 +304,29 @@ export class Assistant {
     }, INTERVAL / 5);
   }
 
-  /* Do something, and keep the error, if there is one, by the part of the panel that shows it. */
-  async try(part, action, { keepError = false } = {}) {
+  /* Do what somebody asked for: what went wrong before is not told any more. */
+  async tryAnew(part, action) {
+    this.tellError(part, null);
+    await this.try(part, action);
+  }
+
+  /* Do something, and keep the error, if there is one, by what failed, until it works. */
+  async try(part, action) {
     try {
-      if (!keepError) {
-        this.store.set({ errors: { ...this.state.errors, [part]: null } });
-      }
       await action();
+      this.tellError(part, null);
     } catch (error) {
       if (error.name !== 'AbortError') {
         console.error(error);
-        this.store.set({ errors: { ...this.state.errors, [part]: error } });
+        this.tellError(part, error);
       }
+    }
+  }
+
+  tellError(part, error) {
+    const { errors } = this.state;
+    if (errors[part]?.message !== error?.message) {
+      this.store.set({ errors: { ...errors, [part]: error } });
     }
   }
 }
@@ -321,12 +339,8 @@ function attempt(action) {
   }
 }
 
-/* The curve of a training with what is known now of its last epoch. */
-function curveWith({ training: before, curve }, training) {
-  if (!training || training.id !== before?.id) {
-    return [];
-  }
-  const { epoch, loss, dice } = training;
-  const isNew = epoch > (curve.at(-1)?.epoch ?? 0);
-  return isNew ? [...curve, { epoch, loss, dice }] : curve;
+/* Values by their keys, where they say the same the objects that are known: what has not changed is not drawn anew. */
+function kept(values, state, keys) {
+  const isSame = key => JSON.stringify(values[key]) === JSON.stringify(state[key]);
+  return Object.fromEntries(keys.map(key => [key, isSame(key) ? state[key] : values[key]]));
 }

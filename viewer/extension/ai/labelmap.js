@@ -13,7 +13,12 @@ export async function drawLabelmap(managers, displaySet, result) {
     segments: Object.fromEntries(result.labels.map((label, at) => [label.value, segmentOf(label, result, at === 0)])),
   });
   const { imageIds } = cornerstoneTools.segmentation.state.getSegmentation(segmentationId).representationData.Labelmap;
-  fill(cornerstone, imageIds, result);
+  try {
+    fill(cornerstone, imageIds, result);
+  } catch (error) {
+    segmentationService.remove(segmentationId);
+    throw error;
+  }
   for (const viewportId of viewportsOf(managers, displaySet)) {
     await segmentationService.addSegmentationRepresentation(viewportId, { segmentationId });
     for (const { value, color } of result.labels) {

@@ -25,11 +25,24 @@ export function assistantPanel(managers) {
 function mount(root, assistant) {
   root.replaceChildren(make('style', {}, STYLE));
   const updates = SECTIONS.map(section => addSection(root, section, assistant));
-  const unfollow = assistant.store.follow(state => updates.forEach(update => update(state)));
+  const update = () => updates.forEach(update => update(assistant.store.state));
+  // What is pressed stays there until it is released: else that would be no click.
+  let isPressed = false;
+  const press = () => (isPressed = true);
+  const release = () => {
+    isPressed = false;
+    setTimeout(update); // after the click
+  };
+  const ends = ['pointerup', 'pointercancel'];
+  root.addEventListener('pointerdown', press);
+  ends.forEach(end => window.addEventListener(end, release));
+  const unfollow = assistant.store.follow(() => isPressed || update());
   const detach = assistant.attach();
   return () => {
     detach();
     unfollow();
+    root.removeEventListener('pointerdown', press);
+    ends.forEach(end => window.removeEventListener(end, release));
     root.replaceChildren();
   };
 }
@@ -45,8 +58,12 @@ function addSection(root, { title, shows, content }, assistant) {
     if (!shown || now.some((value, at) => value !== shown[at])) {
       shown = now;
       const nodes = content(assistant);
+      const focused = inner.contains(document.activeElement) && document.activeElement.dataset.cy;
       section.hidden = !nodes;
       inner.replaceChildren(...(nodes ?? []).flat().filter(Boolean));
+      if (focused) {
+        inner.querySelector(`[data-cy="${focused}"]`)?.focus();
+      }
     }
   };
 }

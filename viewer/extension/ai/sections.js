@@ -23,13 +23,15 @@ export const SECTIONS = [
   },
   {
     title: 'Learn',
-    shows: ({ models, model, training, curve, errors }) => [models, model, training, curve, errors.train],
+    shows: ({ models, model, training, waiting, stopping, errors }) => [
+      ...[models, model, training, waiting, stopping, errors.train, errors.training],
+    ],
     content: trainContent,
   },
   {
     title: 'Next sample',
     shows: ({ models, model, strategies, strategy, labelling, errors }) => [
-      ...[models, model, strategies, strategy, labelling, errors.next],
+      ...[models, model, strategies, strategy, labelling, errors.next, errors.labelling],
     ],
     content: nextContent,
   },
@@ -148,11 +150,14 @@ function pointsContent(assistant) {
 }
 
 function trainContent(assistant) {
-  const { training, curve, errors } = assistant.state;
+  const { training, waiting, stopping, errors } = assistant.state;
   const model = assistant.model;
+  const error = errorBox(errors.train ?? errors.training);
   if (assistant.isTraining) {
-    const { model: name, status, epoch, total_epochs: total, loss, dice, details } = training;
+    const { id, model: name, status, epoch, total_epochs: total, loss, dice, details, curve } = training;
+    const isStopping = id === stopping;
     const numbers = [
+      isStopping && 'stopping',
       status === 'SUBMITTED' ? 'waiting' : total ? `epoch ${epoch} of ${total}` : 'starting',
       loss !== null && `loss ${loss.toFixed(3)}`,
       dice !== null && `Dice ${dice.toFixed(3)}`,
@@ -162,13 +167,14 @@ function trainContent(assistant) {
         'div',
         { className: 'ai-row' },
         make('span', { className: 'ai-grow', title: name }, `${name} learns`),
-        button('ai-stop', 'Stop', () => assistant.stopTraining(), { className: 'ai-second' })
+        button('ai-stop', 'Stop', () => assistant.stopTraining(), { className: 'ai-second', disabled: isStopping })
       ),
       bar(total ? epoch / total : 0),
       make('p', { className: 'ai-quiet ai-number', data: { cy: 'ai-training' } }, numbers.filter(Boolean).join(', ')),
+      waiting > 0 && make('p', { className: 'ai-quiet', data: { cy: 'ai-waiting' } }, `${waiting} more to come.`),
       curve.length > 1 && curves(curve),
       details.length > 0 && make('p', { className: 'ai-quiet' }, details.at(-1)),
-      errorBox(errors.train),
+      error,
     ];
   }
   const epochs = make('input', {
@@ -188,13 +194,13 @@ function trainContent(assistant) {
       make('label', { className: 'ai-row ai-quiet' }, 'Epochs', epochs)
     ),
     model && !model.is_trainable && make('p', { className: 'ai-quiet' }, `${model.name} cannot be trained further.`),
-    training && outcome(training, curve),
-    errorBox(errors.train),
+    training && outcome(training),
+    error,
   ];
 }
 
 /* What came of the last training. */
-function outcome({ model, status, details }, curve) {
+function outcome({ model, status, details, curve }) {
   const told = details.at(-1) ?? (status === 'STOPPED' ? 'Stopped.' : 'Done.');
   if (status === 'ERROR') {
     return errorBox(new Error(`The training failed. ${told}`));
@@ -225,6 +231,6 @@ function nextContent(assistant) {
         )
     ),
     labelling && bar(labelling.total ? labelling.labelled / labelling.total : 0),
-    errorBox(errors.next),
+    errorBox(errors.next ?? errors.labelling),
   ];
 }
