@@ -1,4 +1,4 @@
-"""What is deployed on Databricks: the words of the bundle are understood, the job and the notebook run on local Spark."""
+"""What is deployed on Databricks: the words of the bundle are understood, job and notebook run on local Spark."""
 
 from __future__ import annotations
 
