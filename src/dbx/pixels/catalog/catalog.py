@@ -11,17 +11,16 @@ import pyarrow as pa
 
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.discovery import Discovery
-from dbx.pixels.catalog.engines import engine_for
+from dbx.pixels.catalog.engines import Address, Table, engine_for
 from dbx.pixels.catalog.known import Known
 from dbx.pixels.catalog.selection import Archives, Selection
 from dbx.pixels.catalog.streaming import Stream, seconds
 from dbx.pixels.dicom.transformers import FileTypeExtractor, TagExtractor
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.engine.transformer import ColumnSelector
-from dbx.pixels.errors import ArgumentError
+from dbx.pixels.errors import ArgumentError, TableNotFoundError
 from dbx.pixels.storage import Home, volume_path
 from dbx.pixels.storage.paths import canonical, is_remote
-from dbx.pixels.table.names import table_location
 from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.principal import EVERYTHING, Principal
 from dbx.pixels.table.schema import OBJECT_FIELDS
@@ -41,7 +40,8 @@ class Catalog:
     spark : SparkSession, optional
         The distributed engine; without it everything runs embedded, on this machine.
     table : str
-        Three-level name, or the folder or URL of a Delta table.
+        Three-level name, or the folder or URL of a Delta table. A name in a catalog of the session is the session's
+        table, others lie under the home folder.
     volume : str
         Three-level name of the volume for what Pixels itself writes.
     home : str, optional
@@ -144,7 +144,7 @@ class Catalog:
             stream = self._stream(
                 selection, streamCheckpointBasePath, triggerProcessingTime, triggerAvailableNow, maxFilesPerTrigger
             )
-            frame = self.engine.stream(stream, self.location())
+            frame = self.engine.stream(stream, self._address())
         else:
             for name, value in (
                 ("streamCheckpointBasePath", streamCheckpointBasePath),
@@ -209,24 +209,25 @@ class Catalog:
         """
         if mode not in ("append", "overwrite"):
             raise ArgumentError("mode", f"{mode!r} is no mode", "Use 'append' or 'overwrite'.")
-        target = ObjectTable.create_if_missing(self.location(table))
+        target = self.create_table(table)
         if getattr(df, "isStreaming", False):
             if mode == "overwrite":
                 raise ArgumentError("mode", "a stream cannot overwrite a table", "Use mode='append'.")
             return self.engine.run_stream(df, target)
         tally = Tally()
         # What is overwritten goes last: at no moment is a row missing that is in both.
-        before = Known.under((), target.location) if mode == "overwrite" else Known.nothing()
+        before = Known.under((), target) if mode == "overwrite" else Known.nothing()
         self.engine.save(df, target, tally, before)
         gone = before.unmet()
         if gone.num_rows:
             target.remove(gone)
-        optimize_if_due(target)
+        if isinstance(target, ObjectTable):
+            optimize_if_due(target)
         return tally
 
     def load(self, table: str | None = None) -> Any:
         """Return the rows of a table as a lazy frame, or as a DataFrame of the table as it is now."""
-        return self.engine.load(self.location(table), self.principal)
+        return self.engine.load(self._address(table), self.principal)
 
     def sql(self, query: str) -> Frame:
         """Answer an SQL query over the table.
@@ -254,8 +255,37 @@ class Catalog:
         return Frame(read().schema, read)
 
     def location(self, table: str | None = None) -> str:
-        """Return where a table lies, this catalog's or another one: a folder or a URL."""
-        return table_location(table or self.table, self.home.tables)
+        """Return where a table lies, this catalog's or another one: a folder or a URL.
+
+        Raises
+        ------
+        TableNotFoundError
+            If it is one that only Spark knows, and there is none.
+        """
+        address = self._address(table)
+        if isinstance(address, str):
+            return address
+        found = self.engine.find_table(address)
+        if found is None:
+            raise TableNotFoundError(str(address), "there is no table", "Ingest something first: pixels ingest PATH.")
+        return canonical(found.location)
+
+    def find_table(self, table: str | None = None) -> Table | None:
+        """Open a table, this catalog's or another one, or return None if there is none."""
+        return self.engine.find_table(self._address(table))
+
+    def create_table(self, table: str | None = None) -> Table:
+        """Open a table, this catalog's or another one, made before if it was not there.
+
+        Raises
+        ------
+        TableError
+            If it cannot be made, or is not a table of objects.
+        """
+        return self.engine.create_table(self._address(table))
+
+    def _address(self, table: str | None = None) -> Address:
+        return self.engine.address(table or self.table, self.home.tables)
 
     def _stream(
         self,

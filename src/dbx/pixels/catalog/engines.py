@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -17,9 +18,17 @@ from dbx.pixels.catalog.streaming import Stream, StreamingFrame, run_stream
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.engine.transformer import is_spark
 from dbx.pixels.errors import ArgumentError, EngineError
+from dbx.pixels.table.names import TableName, table_location
 from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.principal import Principal
 from dbx.pixels.table.sql import query
+
+if TYPE_CHECKING:
+    from dbx.pixels.table.named import NamedTable
+
+#: Where a table lies; or its name, if only a session of Spark knows where.
+Address: TypeAlias = str | TableName
+Table: TypeAlias = "ObjectTable | NamedTable"
 
 Batches = Callable[[], Iterable[pa.RecordBatch]]
 
@@ -30,22 +39,31 @@ _Outcome = TypeVar("_Outcome")
 class Engine(Protocol):
     """Makes frames of its own kind, and saves what was made of them."""
 
-    def check(self, table: ObjectTable) -> None:
+    def address(self, table: str, tables_folder: Path) -> Address:
+        """Tell how to reach a table that is given by its name, which may lie in a folder, or by where it lies."""
+
+    def find_table(self, address: Address) -> Table | None:
+        """Open a table, or return None if there is none."""
+
+    def create_table(self, address: Address) -> Table:
+        """Open a table, made before if it was not there."""
+
+    def check(self, table: Any) -> None:
         """Find out at the start whether rows can be saved to a table."""
 
     def objects(self, make_batches: Batches) -> Any:
         """Make a frame of listed objects, in batches of `LISTED_SCHEMA`."""
 
-    def save(self, df: Any, table: ObjectTable, tally: Tally, met: Known) -> None:
+    def save(self, df: Any, table: Any, tally: Tally, met: Known) -> None:
         """Save a frame's rows; add them to `tally`, and compare them with what is known."""
 
-    def load(self, location: str, principal: Principal) -> Any:
+    def load(self, address: Any, principal: Principal) -> Any:
         """Make a frame of a table's rows."""
 
-    def stream(self, stream: Stream, location: str) -> Any:
+    def stream(self, stream: Stream, address: Any) -> Any:
         """Make the frame of a stream's objects, on their way to a table."""
 
-    def run_stream(self, df: Any, table: ObjectTable) -> Tally:
+    def run_stream(self, df: Any, table: Any) -> Tally:
         """Save the batches of what was made of such a frame."""
 
     @property
@@ -57,7 +75,7 @@ class Engine(Protocol):
         make_batches: Batches,
         schema: pa.Schema,
         transform: Callable[[Any], Any],
-        table: ObjectTable,
+        table: Any,
         tally: Tally,
         on_done: Callable[[int], None],
     ) -> None:
@@ -76,9 +94,21 @@ class Engine(Protocol):
 class EmbeddedEngine:
     """This machine."""
 
+    def address(self, table: str, tables_folder: Path) -> str:
+        """Tell where a table lies."""
+        return table_location(table, tables_folder)
+
+    def find_table(self, address: Any) -> ObjectTable | None:
+        """Open a table, or return None if there is none."""
+        return ObjectTable.find(address)
+
+    def create_table(self, address: Any) -> ObjectTable:
+        """Open a table, made before if it was not there."""
+        return ObjectTable.create_if_missing(address)
+
     open_archives = staticmethod(open_archives)
 
-    def stream(self, stream: Stream, location: str) -> Frame:  # noqa: ARG002 - the protocol's argument
+    def stream(self, stream: Stream, address: str) -> Frame:  # noqa: ARG002 - the protocol's argument
         """Make a frame that `run_stream` runs."""
         return StreamingFrame(LISTED_SCHEMA, stream)
 
@@ -108,11 +138,11 @@ class EmbeddedEngine:
 
         save_frame(df, table, on_chunk)
 
-    def load(self, location: str, principal: Principal) -> Frame:
+    def load(self, address: str, principal: Principal) -> Frame:
         """Make a lazy frame of the table as it is when it is read."""
 
         def read() -> pa.RecordBatchReader:
-            return query(ObjectTable.find(location), "SELECT * FROM object_catalog", principal=principal)
+            return query(ObjectTable.find(address), "SELECT * FROM object_catalog", principal=principal)
 
         return Frame(read().schema, read)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from dbx.pixels.catalog.engines import Table
 from dbx.pixels.catalog.objects import object_frame
 from dbx.pixels.catalog.selection import Selection
 from dbx.pixels.dicom.schema import ZIP_TYPE
@@ -16,14 +17,14 @@ from dbx.pixels.table.sql import query
 #: What reading an object again needs, and what makes its row be recognised.
 _COLUMNS = ("path", "modificationTime", "length", "local_path")
 
-#: Images without a picture. Where making one failed before there is an issue, and it would fail again.
+#: Images without a picture. Where making one failed before there is an issue, and it would fail again. In SQL that
+#: DuckDB and Spark understand.
 _LACKS_THUMBNAIL = """
-    thumbnail IS NULL AND pixel_data IS NOT NULL AND NOT coalesce(
-        list_bool_or(list_transform(issues, lambda issue: starts_with(issue.message, 'no thumbnail'))), false)"""
+    thumbnail IS NULL AND pixel_data IS NOT NULL AND coalesce(CAST(issues AS STRING) NOT LIKE '%no thumbnail%', true)"""
 _LACKS_HASH = f"content_hash IS NULL AND error IS NULL AND file_type <> '{ZIP_TYPE}'"
 
 
-def lacking(table: ObjectTable, selection: Selection, *, thumbnails: bool, deep: bool) -> Frame:
+def lacking(table: Table, selection: Selection, *, thumbnails: bool, deep: bool) -> Frame:
     """Return the known objects under the roots that lack thumbnails or, for `deep`, hashes.
 
     Returns
@@ -32,8 +33,12 @@ def lacking(table: ObjectTable, selection: Selection, *, thumbnails: bool, deep:
         With the columns by which objects are read again, and their rows recognised when they are saved.
     """
     asked = [condition for wanted, condition in ((thumbnails, _LACKS_THUMBNAIL), (deep, _LACKS_HASH)) if wanted]
-    sql = (
-        f"SELECT {', '.join(_COLUMNS)} FROM object_catalog"
-        f" WHERE ({' OR '.join(f'({condition})' for condition in asked)}) AND ({under(selection.roots)})"
-    )
-    return object_frame(lambda: query(table, sql), pa.schema([TABLE_SCHEMA.field(name) for name in _COLUMNS]))
+    condition = " OR ".join(f"({condition})" for condition in asked)
+
+    def read() -> pa.RecordBatchReader:
+        if not isinstance(table, ObjectTable):
+            return table.read(_COLUMNS, condition, selection.roots)
+        sql = f"SELECT {', '.join(_COLUMNS)} FROM object_catalog WHERE ({condition}) AND ({under(selection.roots)})"
+        return query(table, sql)
+
+    return object_frame(read, pa.schema([TABLE_SCHEMA.field(name) for name in _COLUMNS]))

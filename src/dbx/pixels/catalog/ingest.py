@@ -39,8 +39,8 @@ class Summary:
         What `pixels issues` shows for the rows written.
     seconds : float
         From the start to the last commit.
-    table_version : int
-        The table's version after it.
+    table_version : int or None
+        The table's version after it; None where only Spark knows it.
     archives_skipped : int
         Zip archives that were not looked into.
     kept : int
@@ -57,7 +57,7 @@ class Summary:
     failed: int
     issues: int
     seconds: float
-    table_version: int
+    table_version: int | None
     archives_skipped: int
     kept: int
 
@@ -103,9 +103,9 @@ def ingest(
         If the table cannot be written.
     """
     started = time.perf_counter() if started is None else started
-    known = Known.under(selection.roots, catalog.location())
+    known = Known.under(selection.roots, catalog.find_table())
     discovery = Discovery(selection, catalog.home, known, catalog.engine.open_archives)
-    table = ObjectTable.create_if_missing(catalog.location())
+    table = catalog.create_table()
     catalog.engine.check(table)
 
     def read(objects: Any) -> Any:
@@ -129,7 +129,8 @@ def ingest(
     vanished, kept = discovery.gone()
     removed = table.remove(vanished).removed if vanished.num_rows else 0
     ended = time.perf_counter()
-    optimize_if_due(table)
+    if isinstance(table, ObjectTable):
+        optimize_if_due(table)
     return Summary(
         removed=removed,
         kept=kept,

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from dbx.pixels.table.duck import connect
-from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.prefixes import outermost
 from dbx.pixels.table.schema import KNOWN_SCHEMA
+
+
+class Knowing(Protocol):
+    """A table that tells what is known."""
+
+    def known(self, *prefixes: str) -> pa.RecordBatchReader:
+        """Read what is known of the objects under the prefixes: rows of `KNOWN_SCHEMA`."""
 
 
 class Known:
@@ -45,9 +52,8 @@ class Known:
         return cls(KNOWN_SCHEMA.empty_table())
 
     @classmethod
-    def under(cls, roots: Sequence[str], location: str) -> Known:
+    def under(cls, roots: Sequence[str], table: Knowing | None) -> Known:
         """Read what a table, which need not exist, knows under some roots."""
-        table = ObjectTable.find(location)
         return cls(table.known(*roots).read_all()) if table else cls.nothing()
 
     @property

@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+from pyspark.errors import PySparkException
 from pyspark.ml import Transformer
+from pyspark.sql import functions
 
 from dbx.pixels.catalog.archives_on_spark import open_archives
 from dbx.pixels.catalog.chunks import CHUNK_ROWS, Tally, chunks
 from dbx.pixels.catalog.discovery import OpenArchives
-from dbx.pixels.catalog.engines import Batches
+from dbx.pixels.catalog.engines import Address, Batches, Table
 from dbx.pixels.catalog.known import Known
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.catalog.streaming import Stream
+from dbx.pixels.engine.frame import Operation
 from dbx.pixels.engine.spark.check import check_executors
 from dbx.pixels.engine.spark.each import call_each
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.frame import SparkFrame, spread
+from dbx.pixels.engine.spark.session import has_catalog
 from dbx.pixels.engine.spark.types import spark_schema
 from dbx.pixels.engine.transformer import BatchTransformer, is_spark
 from dbx.pixels.errors import ArgumentError, EngineError
 from dbx.pixels.storage.paths import is_remote
+from dbx.pixels.table.named import NamedTable
+from dbx.pixels.table.names import TableName, is_path, table_location
 from dbx.pixels.table.objects import ObjectTable, StreamTransaction
 from dbx.pixels.table.principal import EVERYTHING, Principal
 from dbx.pixels.table.schema import TABLE_SCHEMA
@@ -54,14 +62,27 @@ class _Stage:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for chunk in chunks(batches, self.schema):
-            tally = Tally()
-            tally.add(chunk)
-            report = {
-                "tally": asdict(tally),
-                "staged": stage(chunk, self.location, self.version).to_json(),
-                "paths": chunk["path"].to_pylist() if self.with_paths else [],
-            }
-            yield pa.RecordBatch.from_pydict({"report": [json.dumps(report)]}, schema=_REPORTS)
+            yield _report(chunk, self.with_paths, staged=stage(chunk, self.location, self.version).to_json())
+
+
+@dataclass(frozen=True)
+class _Count:
+    """What executors do with the rows that Spark saves: likewise."""
+
+    schema: pa.Schema
+    with_paths: bool
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for chunk in chunks(batches, self.schema):
+            yield _report(chunk, self.with_paths)
+
+
+def _report(chunk: pa.Table, with_paths: bool, **more: Any) -> pa.RecordBatch:
+    tally = Tally()
+    tally.add(chunk)
+    paths = chunk["path"].to_pylist() if with_paths else []
+    report = {"tally": asdict(tally), "paths": paths, **more}
+    return pa.RecordBatch.from_pydict({"report": [json.dumps(report)]}, schema=_REPORTS)
 
 
 class SparkEngine:
@@ -78,21 +99,44 @@ class SparkEngine:
 
     def __init__(self, session: Any) -> None:
         self._session = session
-        self._stream: tuple[Stream, str] | None = None
+        self._stream: tuple[Stream, Address] | None = None
         self._tasks = 1
         self._checked: set[str] = set()
 
-    def check(self, table: ObjectTable) -> None:
+    def address(self, table: str, tables_folder: Path) -> Address:
+        """Tell how to reach a table: a name in a catalog of the session is the session's, and known to it alone."""
+        if not is_path(table):
+            name = TableName.parse(table)
+            if has_catalog(self._session, name.catalog):
+                return name
+        return table_location(table, tables_folder)
+
+    def find_table(self, address: Address) -> Table | None:
+        """Open a table, or return None if there is none."""
+        return ObjectTable.find(address) if isinstance(address, str) else NamedTable.find(self._session, address)
+
+    def create_table(self, address: Address) -> Table:
+        """Open a table, made before if it was not there."""
+        if isinstance(address, str):
+            return ObjectTable.create_if_missing(address)
+        return NamedTable.create_if_missing(self._session, address)
+
+    def check(self, table: Table) -> None:
         """Find out whether executors have what they need, and reach the table; once for each table."""
-        if table.log.table_id not in self._checked:
-            self._tasks = check_executors(self._session, partial(reach, table.location, table.log.table_id))
-            self._checked.add(table.log.table_id)
+        if isinstance(table, ObjectTable):
+            identity = table.log.table_id
+            reaching: Callable[[], None] = partial(reach, table.location, identity)
+        else:
+            identity, reaching = str(table.name), _reach_nothing  # only Spark itself goes there
+        if identity not in self._checked:
+            self._tasks = check_executors(self._session, reaching)
+            self._checked.add(identity)
 
     def objects(self, make_batches: Batches) -> Any:
         """Make a DataFrame of objects, which are listed now and here."""
         return spread(self._session, pa.Table.from_batches(make_batches(), LISTED_SCHEMA))
 
-    def save(self, df: Any, table: ObjectTable, tally: Tally, met: Known) -> None:
+    def save(self, df: Any, table: Table, tally: Tally, met: Known) -> None:
         """Save a DataFrame in one commit."""
         if not is_spark(df):
             raise ArgumentError(
@@ -101,20 +145,20 @@ class SparkEngine:
         self.check(table)
         _save(df, table, tally, met)
 
-    def stream(self, stream: Stream, location: str) -> Any:
+    def stream(self, stream: Stream, address: Address) -> Any:
         """Make a streaming DataFrame."""
         try:
             from dbx.pixels.catalog.stream_on_spark import stream_frame
         except ImportError as error:
             raise EngineError("streaming", "needs Spark 4.2 or later", "Use a newer one, or leave it out.") from error
-        self._stream = stream, location
-        return stream_frame(self._session, stream, location)
+        self._stream = stream, address
+        return stream_frame(self._session, stream, address)
 
-    def run_stream(self, df: Any, table: ObjectTable) -> Tally:
+    def run_stream(self, df: Any, table: Table) -> Tally:
         """Let Structured Streaming save batch after batch."""
         from dbx.pixels.catalog.stream_on_spark import run_stream
 
-        if self._stream is None or self._stream[1] != table.location:
+        if self._stream is None or self._stream[1] != table.address:
             raise ArgumentError(
                 "table",
                 "is not the one of the catalog that the stream is from",
@@ -128,11 +172,13 @@ class SparkEngine:
         """Executors open archives, and extract them."""
         return partial(open_archives, self._session)
 
-    def load(self, location: str, principal: Principal) -> Any:
+    def load(self, address: Address, principal: Principal) -> Any:
         """Make a DataFrame of the table as it is now."""
         if principal is not EVERYTHING:
             raise EngineError("Spark", "reads tables without row filters", "Use sql(), or a catalog without a session.")
-        table = ObjectTable.find(location)
+        table = self.find_table(address)
+        if isinstance(table, NamedTable):
+            return table.rows()
         files = table.files() if table else []
         schema = spark_schema(table.schema if table else TABLE_SCHEMA)
         if not files:
@@ -144,7 +190,7 @@ class SparkEngine:
         make_batches: Batches,
         schema: pa.Schema,
         transform: Callable[[Any], Any],
-        table: ObjectTable,
+        table: Table,
         tally: Tally,
         on_done: Callable[[int], None],
     ) -> None:
@@ -163,22 +209,64 @@ class SparkEngine:
         return call_each(self._session, function, items, at_once=_TASKS_IN_TURN * tasks)
 
 
-def save_batch(df: Any, table: ObjectTable, tally: Tally, transaction: StreamTransaction) -> None:
+def _reach_nothing() -> None:
+    pass
+
+
+def save_batch(df: Any, table: Table, tally: Tally, transaction: StreamTransaction) -> None:
     """Save a batch of a stream; on whatever machine Spark calls this."""
     _save(df, table, tally, Known.nothing(), transaction)
 
 
-def _save(df: Any, table: ObjectTable, tally: Tally, met: Known, transaction: StreamTransaction | None = None) -> None:
-    frame = SparkFrame.of(df)
-    version = table.add_columns(frame.schema)
-    with telling():
-        staging = _Stage(frame.schema, table.location, version, met.knows_any)
-        reports = [json.loads(row.report) for row in frame.map_task(staging, _REPORTS).collect()]
-    staged = [Staged.from_json(report["staged"]) for report in reports]
-    commit_staged(table, staged, version, transaction=transaction)
+def _save(df: Any, table: Table, tally: Tally, met: Known, transaction: StreamTransaction | None = None) -> None:
+    if isinstance(table, ObjectTable):
+        reports = _save_staged(df, table, met, transaction)
+    else:
+        reports = _save_named(df, table, met, transaction)
     for report in reports:
         tally.add_tally(Tally(**report["tally"]))
         met.meet(report["paths"])
+
+
+def _save_staged(df: Any, table: ObjectTable, met: Known, transaction: StreamTransaction | None) -> list[dict]:
+    """Let executors write files, and commit them."""
+    frame = SparkFrame.of(df)
+    version = table.add_columns(frame.schema)
+    reports = _reported(frame, _Stage(frame.schema, table.location, version, met.knows_any))
+    commit_staged(table, [Staged.from_json(report["staged"]) for report in reports], version, transaction=transaction)
+    return reports
+
+
+def _save_named(df: Any, table: NamedTable, met: Known, transaction: StreamTransaction | None) -> list[dict]:
+    """Let Spark save rows."""
+    counted = [functions.col(name) for name in ("path", "file_type", "error", "issues") if name in df.columns]
+    if "meta" in df.columns:  # it is large, and all that counts is whether it is there
+        counted.append(functions.when(functions.col("meta").isNotNull(), "").alias("meta"))
+    with _kept(df):
+        frame = SparkFrame.of(df.select(*counted))
+        reports = _reported(frame, _Count(frame.schema, met.knows_any))
+        table.save(df, transaction=transaction)
+    return reports
+
+
+@contextmanager
+def _kept(df: Any) -> Iterator[None]:
+    """Let Spark keep rows that are read several times."""
+    is_ours = not df.is_cached
+    if is_ours:
+        with suppress(PySparkException):  # Databricks' serverless compute keeps nothing, and computes them anew
+            df.persist()
+    try:
+        yield
+    finally:
+        if is_ours:
+            with suppress(PySparkException):
+                df.unpersist()
+
+
+def _reported(frame: SparkFrame, operation: Operation) -> list[dict]:
+    with telling():
+        return [json.loads(row.report) for row in frame.map_task(operation, _REPORTS).collect()]
 
 
 def _groups(batches: Any, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:

@@ -16,18 +16,20 @@ from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 
 from dbx.pixels.catalog.checkpoint import Checkpoint, identity
 from dbx.pixels.catalog.chunks import Tally
+from dbx.pixels.catalog.engines import Address, Table
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.catalog.streaming import Stream, plan_batches
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.frame import PARTS, parts_of, unpacked_parts
 from dbx.pixels.engine.spark.types import spark_schema
+from dbx.pixels.table.named import NamedTable
 from dbx.pixels.table.objects import ObjectTable, StreamTransaction
 from dbx.pixels.table.upkeep import optimize_if_due
 
 _SOURCE = "pixels_objects"
 
 #: Spark gives the Python of a source ten seconds to start, which can be too few where all cores are busy.
-_ATTEMPTS = 3
+_ATTEMPTS = 6
 _TOO_SLOW = "Python worker failed to connect back"
 
 
@@ -35,7 +37,7 @@ class ObjectSource(DataSource):
     """New and changed objects. Spark makes it in Python processes of its own, from the option `stream`."""
 
     def __init__(self, options: MutableMapping[str, str]) -> None:
-        self._stream, self._location = pickle.loads(base64.b64decode(options["stream"]))
+        self._stream, self._table = pickle.loads(base64.b64decode(options["stream"]))
 
     @classmethod
     def name(cls) -> str:
@@ -45,7 +47,7 @@ class ObjectSource(DataSource):
         return spark_schema(PARTS)
 
     def streamReader(self, schema: Any) -> ObjectReader:  # noqa: ARG002 - the base class's argument
-        return ObjectReader(self._stream, self._location)
+        return ObjectReader(self._stream, self._table)
 
 
 class ObjectReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
@@ -55,14 +57,15 @@ class ObjectReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
     ----------
     stream : Stream
         Where to look.
-    location : str
-        The table's; what it knows is not read again.
+    table : Address
+        Of where the stream goes. What a table that lies somewhere knows is not read again; one that only a session
+        knows cannot be asked from here.
     """
 
-    def __init__(self, stream: Stream, location: str) -> None:
+    def __init__(self, stream: Stream, table: Address) -> None:
         self._stream = stream
-        self._location = location
-        self._checkpoint = stream.checkpoint(location)
+        self._table = table
+        self._checkpoint = stream.checkpoint(str(table))
         self._is_planned = False
 
     def initialOffset(self) -> dict:
@@ -96,7 +99,8 @@ class ObjectReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         return next((number for number, _ in self._checkpoint.unsaved() if number > after), None)
 
     def _plan(self) -> None:
-        for _ in plan_batches(self._stream, self._checkpoint, self._location):
+        table = ObjectTable.find(self._table) if isinstance(self._table, str) else None
+        for _ in plan_batches(self._stream, self._checkpoint, table):
             pass
 
 
@@ -104,13 +108,15 @@ class ObjectReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 class _SaveBatch:
     """What Spark calls with each batch, perhaps again after a crash, and where its driver runs."""
 
-    location: str
+    table: Address
     application_id: str
     tallies: Path
-    save: Callable[[Any, ObjectTable, Tally, StreamTransaction], None]
+    save: Callable[[Any, Table, Tally, StreamTransaction], None]
 
     def __call__(self, df: Any, number: int) -> None:
-        table = ObjectTable.open(self.location)
+        table: Table = (
+            ObjectTable.open(self.table) if isinstance(self.table, str) else NamedTable(df.sparkSession, self.table)
+        )
         done = table.transaction_version(self.application_id)
         if done is not None and done >= number:
             return
@@ -118,19 +124,20 @@ class _SaveBatch:
         self.save(df, table, tally, StreamTransaction(self.application_id, number))
         with self.tallies.open("a") as file:
             file.write(json.dumps(asdict(tally)) + "\n")
-        optimize_if_due(table)
+        if isinstance(table, ObjectTable):
+            optimize_if_due(table)
 
 
-def stream_frame(session: Any, stream: Stream, location: str) -> Any:
+def stream_frame(session: Any, stream: Stream, table: Address) -> Any:
     """Make the streaming DataFrame of a stream's objects."""
     session.dataSource.register(ObjectSource)
-    packed = base64.b64encode(pickle.dumps((stream, location))).decode()
+    packed = base64.b64encode(pickle.dumps((stream, table))).decode()
     source = session.readStream.format(_SOURCE).option("stream", packed).load()
     return unpacked_parts(source, LISTED_SCHEMA)
 
 
 def run_stream(
-    df: Any, stream: Stream, table: ObjectTable, save: Callable[[Any, ObjectTable, Tally, StreamTransaction], None]
+    df: Any, stream: Stream, table: Table, save: Callable[[Any, Table, Tally, StreamTransaction], None]
 ) -> Tally:
     """Save a stream's batches until it ends, or for as long as nobody interrupts it.
 
@@ -157,12 +164,12 @@ def run_stream(
     EngineError
         If Spark fails.
     """
-    checkpoint = stream.checkpoint(table.location)
+    checkpoint = stream.checkpoint(str(table.address))
     spark_checkpoint = checkpoint.folder / "spark"
     tallies = checkpoint.folder / "tallies"
     with checkpoint.exclusive(), telling():
         tallies.unlink(missing_ok=True)
-        batches = _SaveBatch(table.location, identity(spark_checkpoint), tallies, save)
+        batches = _SaveBatch(table.address, identity(spark_checkpoint), tallies, save)
         writer = df.writeStream.foreachBatch(batches).option("checkpointLocation", f"file://{spark_checkpoint}")
         if stream.interval is None:
             writer = writer.trigger(availableNow=True)

@@ -130,7 +130,7 @@ def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
         while True:
             for number, listed in checkpoint.unsaved():
                 save(number, listed)
-            for number, listed in plan_batches(stream, checkpoint, table.location):
+            for number, listed in plan_batches(stream, checkpoint, ObjectTable.find(table.location)):
                 save(number, listed)
             if stream.interval is None:
                 return tally
@@ -140,7 +140,7 @@ def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
                 return tally
 
 
-def plan_batches(stream: Stream, checkpoint: Checkpoint, location: str) -> Iterator[tuple[int, pa.Table]]:
+def plan_batches(stream: Stream, checkpoint: Checkpoint, table: ObjectTable | None) -> Iterator[tuple[int, pa.Table]]:
     """Look for objects that neither the table nor the checkpoint knows, and plan the batches that they make.
 
     Yields
@@ -150,7 +150,7 @@ def plan_batches(stream: Stream, checkpoint: Checkpoint, location: str) -> Itera
     rows : pyarrow.Table
         Its objects, of `LISTED_SCHEMA`.
     """
-    known = Known.under(stream.selection.roots, location)
+    known = Known.under(stream.selection.roots, table)
     discovery = Discovery(stream.selection, stream.home, known)
     wanted = _unplanned(discovery.batches(), Known(checkpoint.planned()), known)
     for listed in _micro_batches(wanted, stream.max_files):

@@ -108,10 +108,11 @@ def _counts(summary: Summary) -> dict[str, Any]:
 
 
 def _sentence(summary: Summary, table: str) -> str:
+    version = "" if summary.table_version is None else f" version {summary.table_version}"
     lines = [
         f"{counted(summary.listed, 'object', 'objects')}: {summary.new:,} new, {summary.changed:,} changed,"
         f" {summary.removed:,} removed, {summary.unchanged:,} unchanged, in {summary.seconds:.2f} s",
-        f"{table} version {summary.table_version}: {counted(summary.indexed, 'DICOM row', 'DICOM rows')} written,"
+        f"{table}{version}: {counted(summary.indexed, 'DICOM row', 'DICOM rows')} written,"
         f" {counted(summary.other, 'other object', 'other objects')}, {summary.failed:,} failed",
     ]
     if summary.issues:

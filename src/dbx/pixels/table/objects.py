@@ -44,13 +44,13 @@ class Committed(NamedTuple):
 
     Attributes
     ----------
-    version : int
-        The table's version afterwards.
+    version : int or None
+        The table's version afterwards; None where only Spark knows it.
     new, changed, filled, unchanged, removed : int
         Rows by what happened to them; `filled` rows got values in columns that were null.
     """
 
-    version: int
+    version: int | None
     new: int = 0
     changed: int = 0
     filled: int = 0
@@ -111,6 +111,11 @@ class ObjectTable:
     def location(self) -> str:
         """Where the table lies."""
         return self._log.folder.location
+
+    @property
+    def address(self) -> str:
+        """What finds the table again: where it lies."""
+        return self.location
 
     @property
     def log(self) -> DeltaLog:

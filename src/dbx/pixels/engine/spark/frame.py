@@ -146,6 +146,21 @@ def unpacked_parts(df: Any, schema: pa.Schema) -> Any:
     return SparkFrame(df, PARTS, (), PARTS).map_task(_unpacked, schema)
 
 
+#: Rows that travel from a task to the driver, packed.
+_RETURNED = pa.schema([pa.field("rows", pa.binary())])
+
+
+def received(df: Any, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Compute a DataFrame, and give its rows to the driver in these columns."""
+    for row in SparkFrame(df, schema, (), schema).map_task(_pack, _RETURNED).collect():
+        yield from unpacked(pa.py_buffer(row.rows))
+
+
+def _pack(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield pa.RecordBatch.from_pydict({"rows": [packed(pa.Table.from_batches([batch]))]}, schema=_RETURNED)
+
+
 def packed(rows: pa.Table) -> bytes:
     """Write rows as compressed bytes, to be sent from the driver to executors or back."""
     sink = pa.BufferOutputStream()

@@ -48,7 +48,7 @@ def spark_session(*, master: str | None = None, remote: str | None = None) -> It
     EngineError
         If PySpark or Java is missing, or the cluster cannot be reached.
     """
-    if _RUNTIME in os.environ and not master and not remote:
+    if on_databricks() and not master and not remote:
         from pyspark.sql import SparkSession
 
         yield SparkSession.builder.getOrCreate()
@@ -58,6 +58,21 @@ def spark_session(*, master: str | None = None, remote: str | None = None) -> It
         yield session
     finally:
         session.stop()
+
+
+def on_databricks() -> bool:
+    """Tell whether this runs in a runtime of Databricks."""
+    return _RUNTIME in os.environ
+
+
+def has_catalog(session: Any, name: str) -> bool:
+    """Tell whether a session knows tables whose names begin with this one; on Databricks it knows all."""
+    # Spark lists a catalog that its settings name only after its first use.
+    return (
+        on_databricks()
+        or any(catalog.name == name for catalog in session.catalog.listCatalogs())
+        or session.conf.get(f"spark.sql.catalog.{name}", None) is not None
+    )
 
 
 def _start(master: str | None, remote: str | None) -> Any:
