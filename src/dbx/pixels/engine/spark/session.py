@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from dbx.pixels.engine.spark.log import spark_log, stderr_into
 from dbx.pixels.errors import EngineError
 
 #: Where Spark Connect's servers listen, if their address does not say.
@@ -53,11 +54,13 @@ def spark_session(*, master: str | None = None, remote: str | None = None) -> It
 
         yield SparkSession.builder.getOrCreate()
         return
-    session = _start(master, remote)
-    try:
-        yield session
-    finally:
-        session.stop()
+    with spark_log() as log:
+        with stderr_into(log):
+            session = _start(master, remote)
+        try:
+            yield session
+        finally:
+            session.stop()
 
 
 def on_databricks() -> bool:
