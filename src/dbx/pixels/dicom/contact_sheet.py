@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from itertools import islice
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -22,7 +21,7 @@ def contact_sheet(df: Any, *, limit: int = 48, columns: int = 8) -> Image.Image:
 
     Parameters
     ----------
-    df : Frame
+    df : Frame or pyspark.sql.DataFrame
         See `DicomPlot`.
     limit : int
         How many pictures at most.
@@ -34,7 +33,7 @@ def contact_sheet(df: Any, *, limit: int = 48, columns: int = 8) -> Image.Image:
     PIL.Image.Image
         To be saved as PNG, for example.
     """
-    shown = list(islice(pictures(df), limit))
+    shown = list(pictures(df, limit))
     rows = max(-(-len(shown) // columns), 1)
     sheet = Image.new("RGB", (columns * _TILE_WIDTH + _GAP, rows * _TILE_HEIGHT + _GAP), "white")
     for index, picture in enumerate(shown):

@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pyarrow as pa
+
 from dbx.pixels.dicom.transformers import DicomThumbnailExtractor, path_words
-from dbx.pixels.engine.transformer import BatchRow
+from dbx.pixels.engine.transformer import BatchRow, BatchTransformer, is_spark
 from dbx.pixels.errors import EngineError
+
+#: Columns of which something is shown.
+_SHOWN = ("thumbnail", "relative_path", "path", "local_path", "Modality", "SeriesDescription", "path_tags")
 
 #: Tags that are offered as filters: the most frequent ones.
 _OFFERED_TAGS = 40
@@ -48,10 +53,10 @@ class DicomPlot:
 
     Parameters
     ----------
-    df : Frame
+    df : Frame or pyspark.sql.DataFrame
         Frame with thumbnails, or with what they can be made of: see `DicomThumbnailExtractor`.
     limit : int
-        How many pictures are shown; the frame is read no further.
+        How many pictures are shown; the frame is read no further, and of a DataFrame no more is collected.
     """
 
     def __init__(self, df: Any, limit: int = 256) -> None:
@@ -85,7 +90,7 @@ class DicomPlot:
 
     def to_html(self) -> str:
         """Make the HTML element that `display` shows: pictures, styles and script in one."""
-        shown = list(islice(pictures(self.df), self.limit + 1))
+        shown = list(pictures(self.df, self.limit + 1))
         more = len(shown) > self.limit
         shown = shown[: self.limit]
         identifier = f"pixels-{uuid4().hex}"
@@ -99,17 +104,45 @@ class DicomPlot:
         )
 
 
-def pictures(df: Any) -> Iterator[Picture]:
-    """Give the pictures of a frame, in order; thumbnails are made where a batch has none."""
-    extractor = DicomThumbnailExtractor()
-    for batch in df.batches():
-        names = batch.schema.names
-        if "thumbnail" not in names or batch.column("thumbnail").null_count == batch.num_rows:
-            batch = extractor.transform_batch(batch)
+class _Shown(BatchTransformer):
+    """Keeps what is shown of rows; thumbnails are made where a batch has none."""
+
+    def __init__(self) -> None:
+        self._extractor = DicomThumbnailExtractor()
+
+    def output_schema(self, input_schema: pa.Schema) -> pa.Schema:
+        if "thumbnail" not in input_schema.names:
+            input_schema = self._extractor.output_schema(input_schema)
+        return pa.schema([input_schema.field(name) for name in _SHOWN if name in input_schema.names])
+
+    def transform_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        shown = self.output_schema(batch.schema).names
+        if "thumbnail" not in batch.schema.names or batch.column("thumbnail").null_count == batch.num_rows:
+            batch = self._extractor.transform_batch(batch)
+        return batch.select(shown)
+
+
+def pictures(df: Any, most: int) -> Iterator[Picture]:
+    """Give the first pictures of a frame, in order; it is read no further, and of a DataFrame no more is collected."""
+    rows = _spark_rows(df, most) if is_spark(df) else _rows(df)
+    return map(_picture, islice(rows, most))
+
+
+def _rows(df: Any) -> Iterator[Mapping[str, Any]]:
+    for batch in map(_Shown().transform_batch, df.batches()):
         for index in range(batch.num_rows):
             row = BatchRow(batch, index)
             if row["thumbnail"] is not None:
-                yield _picture(row)
+                yield row
+
+
+def _spark_rows(df: Any, most: int) -> Iterator[Mapping[str, Any]]:
+    # Imported here because whoever has no DataFrame of Spark needs no Spark.
+    from dbx.pixels.engine.spark.failures import telling
+
+    with telling():
+        rows = _Shown().transform(df).where("thumbnail IS NOT NULL").limit(most).collect()
+    return (row.asDict() for row in rows)
 
 
 def _picture(row: Mapping[str, Any]) -> Picture:
