@@ -294,6 +294,10 @@ def smaller(segmentation: Dataset) -> None:
     segmentation.Rows -= 1
 
 
+def of_no_segment(segmentation: Dataset) -> None:
+    segmentation.PerFrameFunctionalGroupsSequence[-1].SegmentIdentificationSequence[0].ReferencedSegmentNumber = 9
+
+
 def cut_off(segmentation: Dataset) -> None:
     segmentation.PixelData = segmentation.PixelData[:20]
 
@@ -307,6 +311,7 @@ def cut_off(segmentation: Dataset) -> None:
         (turned_over, "its frames are turned"),
         (of_another_patient, "another frame of reference"),
         (smaller, "another size"),
+        (of_no_segment, "pixels of segment 9, and describes none of this number"),
         (cut_off, "its pixel data cannot be read"),
     ],
 )

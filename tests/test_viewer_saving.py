@@ -204,6 +204,8 @@ def test_segments_keep_what_they_mean_when_others_are_deleted(viewer: Viewer, se
     meanings = [one.SegmentedPropertyTypeCodeSequence[0].CodeMeaning for one in saved.SegmentSequence]
     assert [one.SegmentLabel for one in saved.SegmentSequence] == ["spleen", "aorta"]
     assert meanings == ["Spleen", "Aorta"]
+    labelmap[labelmap == 1] = 0
+    assert np.array_equal(read_segmentation(saved, series, labels=labels).values, labelmap)
 
 
 def test_the_menu_of_a_segmentation_saves_it_like_the_button(viewer: Viewer, server: RunningServer) -> None:

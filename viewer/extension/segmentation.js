@@ -2,6 +2,7 @@
 import { cornerstoneLibraries } from './ai/labelmap.js';
 import { describeSegments } from './ai/provenance.js';
 import { isStored, noteStored } from './changes.js';
+import { correctNumbers } from './segment_numbers.js';
 import { activeDisplaySet, dataSourceName, nextSeriesNumber } from './study.js';
 
 const FIRST_SERIES_NUMBER = 3100; // where OHIF begins with segmentations
@@ -30,7 +31,8 @@ export async function saveSegmentation(managers, { segmentationId: named } = {})
       SeriesNumber: nextSeriesNumber(managers, { StudyInstanceUID, Modality: 'SEG', first: FIRST_SERIES_NUMBER }),
     },
   });
-  describeSegments(managers, segmentation, dataset);
+  const numbers = correctNumbers(managers, segmentation, dataset);
+  describeSegments(managers, segmentationId, dataset, numbers);
   complete(dataset, { multiFrame: instances.some(instance => instance.NumberOfFrames > 1) });
   await commandsManager.run('createStoreFunction', { dataSource })(dataset, {});
   noteStored(managers, segmentationService.getSegmentation(segmentationId));

@@ -1,8 +1,6 @@
 /* What segments are and came from: who corrects what a model found, and saves it, hides neither the model nor what it
    meant, as OHIF's encoder would, which calls everything tissue that was drawn by hand. */
 
-import { cornerstoneLibraries } from './labelmap.js';
-
 /* Attributes of segments that models found here: by the viewer's id of a segmentation, then by their numbers. */
 const found = new Map();
 
@@ -22,25 +20,10 @@ export function rememberModel(segmentationId, { model, version, labels }) {
 }
 
 /* Describe the segments of a DICOM Segmentation that is to be stored (PS3.3 C.8.20.2) as they were when they were found
-   or loaded. */
-export function describeSegments(managers, segmentation, dataset) {
-  const { segmentationId } = segmentation;
-  const attributes = found.get(segmentationId) ?? stored(managers.servicesManager, segmentationId);
-  const numbers = writtenSegments(managers, segmentation);
+   or loaded; `numbers` are those that the viewer gives them, in order. */
+export function describeSegments({ servicesManager }, segmentationId, dataset, numbers) {
+  const attributes = found.get(segmentationId) ?? stored(servicesManager, segmentationId);
   [dataset.SegmentSequence].flat().forEach((segment, at) => Object.assign(segment, attributes.get(numbers[at])));
-}
-
-/* The viewer's numbers of the segments that are written, in order. OHIF's encoder leaves out those without a voxel, and
-   numbers the others anew: of each labelmap in turn, as there are several where segments overlap. */
-function writtenSegments(managers, { segments, representationData: { Labelmap } }) {
-  const { cache } = cornerstoneLibraries(managers).cornerstone;
-  return Object.values(Labelmap.labelmaps ?? [Labelmap]).flatMap(({ imageIds }) => {
-    const present = new Set();
-    for (const id of imageIds) {
-      cache.getImage(id).voxelManager.getScalarData().forEach(value => present.add(value));
-    }
-    return [...present].filter(value => segments[value]).sort((one, other) => one - other);
-  });
 }
 
 /* The attributes of a segmentation that was loaded: its id is that of its series in the viewer. */

@@ -101,6 +101,7 @@ def write_segmentation(segmented: Segmented, *, series_description: str | None =
         pixel_array=numbers[labelmap[used]],
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=_descriptions(segmented, found or list(segmented.labels)[:1]),
+        omit_empty_frames=bool(found),
         plane_positions=[
             PlanePositionSequence(CoordinateSystemNames.PATIENT, series.slices[at].position) for at in used
         ],
@@ -229,6 +230,9 @@ def read_segmentation(
         values[number] = labels.get(name, 0)
     numbers = np.zeros(series.shape, np.uint16)
     for place, segments in _frames(dataset, series):
+        highest = int(segments.max())
+        if highest and highest not in names:
+            raise unsuitable(dataset, f"it has pixels of segment {highest}, and describes none of this number")
         segments[values[segments] == 0] = 0  # what is left out hides nothing
         np.maximum(numbers[place], segments, out=numbers[place])
     return Labelmap(values[numbers], dict(labels))
