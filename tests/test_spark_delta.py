@@ -15,8 +15,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from dbx.pixels import Catalog
+from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.on_spark import save_batch
-from dbx.pixels.catalog.stream_on_spark import ObjectReader, _SaveBatch
+from dbx.pixels.catalog.run_stream_on_spark import _SaveBatch
+from dbx.pixels.catalog.stream_on_spark import ObjectReader
 from dbx.pixels.catalog.streaming import Stream
 from dbx.pixels.dicom import DicomMetaExtractor
 from dbx.pixels.errors import TableError, TableNotFoundError
@@ -207,13 +209,14 @@ class TestColumns:
 class TestTransactions:
     """Of streams, whose batches Spark may give again."""
 
-    def test_a_batch_that_comes_again_is_saved_once(self, by_name: Catalog, folder: Path, tmp_path: Path) -> None:
+    def test_a_batch_that_comes_again_is_saved_once(self, by_name: Catalog, folder: Path) -> None:
         table = by_name.create_table()
         batch = DicomMetaExtractor(by_name).transform(by_name.catalog(folder))
-        save = _SaveBatch(table.address, "stream", tmp_path / "tallies", save_batch)
-        save(batch, 1)
+        tally = Tally()
+        save_batch(batch, table, tally, StreamTransaction("stream", 1))
+        assert (tally.indexed, tally.other) == (2, 1)
         done = versions(by_name)
-        save(batch, 1)
+        save_batch(batch, table, tally, StreamTransaction("stream", 1))
         assert (rows(by_name).num_rows, versions(by_name)) == (3, done)
 
     def test_what_a_stream_has_planned_is_not_planned_again(

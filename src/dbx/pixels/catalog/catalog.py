@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,7 @@ class Catalog:
         maxFilesPerTrigger: int | None = None,
         detectFileType: bool = False,
         zipInPlace: bool = False,
+        cloudFiles: bool = False,
     ) -> Any:
         """List objects: one row each, with what is known of it before its bytes are read.
 
@@ -116,6 +118,8 @@ class Catalog:
             Whether to look at each object's first bytes for its `file_type`.
         zipInPlace : bool
             Whether to list the members of zip archives where they are, as ``zip://member::archive``.
+        cloudFiles : bool
+            Whether Databricks' Auto Loader finds the objects of a stream, of one path and without archives.
 
         Returns
         -------
@@ -144,6 +148,11 @@ class Catalog:
             stream = self._stream(
                 selection, streamCheckpointBasePath, triggerProcessingTime, triggerAvailableNow, maxFilesPerTrigger
             )
+            if cloudFiles:
+                if len(selection.roots) > 1 or not recurse or selection.archives is not Archives.SKIP:
+                    problem = "takes one path with its folders, and no archives"
+                    raise ArgumentError("cloudFiles", problem, "Leave it out, or make several streams.")
+                stream = replace(stream, cloud_files=True)
             frame = self.engine.stream(stream, self._address())
         else:
             for name, value in (
@@ -151,6 +160,7 @@ class Catalog:
                 ("triggerProcessingTime", triggerProcessingTime),
                 ("triggerAvailableNow", triggerAvailableNow),
                 ("maxFilesPerTrigger", maxFilesPerTrigger),
+                ("cloudFiles", cloudFiles or None),
             ):
                 if value is not None:
                     raise ArgumentError(name, "has no use without streaming=True", "Add it, or leave this one out.")

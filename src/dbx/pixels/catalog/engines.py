@@ -110,6 +110,10 @@ class EmbeddedEngine:
 
     def stream(self, stream: Stream, address: str) -> Frame:  # noqa: ARG002 - the protocol's argument
         """Make a frame that `run_stream` runs."""
+        if stream.cloud_files:
+            raise EngineError(
+                "cloudFiles", "needs a session of Databricks", "Leave it out, or give one: Catalog(spark)."
+            )
         return StreamingFrame(LISTED_SCHEMA, stream)
 
     def run_stream(self, df: Any, table: ObjectTable) -> Tally:

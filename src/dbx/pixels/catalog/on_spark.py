@@ -17,10 +17,12 @@ from pyspark.sql import functions
 
 from dbx.pixels.catalog.archives_on_spark import open_archives
 from dbx.pixels.catalog.chunks import CHUNK_ROWS, Tally, chunks
+from dbx.pixels.catalog.cloud_files import cloud_files_frame
 from dbx.pixels.catalog.discovery import OpenArchives
 from dbx.pixels.catalog.engines import Address, Batches, Table
 from dbx.pixels.catalog.known import Known
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
+from dbx.pixels.catalog.run_stream_on_spark import run_stream
 from dbx.pixels.catalog.streaming import Stream
 from dbx.pixels.engine.frame import Operation
 from dbx.pixels.engine.spark.check import check_executors
@@ -147,17 +149,19 @@ class SparkEngine:
 
     def stream(self, stream: Stream, address: Address) -> Any:
         """Make a streaming DataFrame."""
+        self._stream = stream, address
+        if stream.cloud_files:
+            return cloud_files_frame(self._session, stream)
         try:
             from dbx.pixels.catalog.stream_on_spark import stream_frame
         except ImportError as error:
-            raise EngineError("streaming", "needs Spark 4.2 or later", "Use a newer one, or leave it out.") from error
-        self._stream = stream, address
+            raise EngineError(
+                "streaming", "needs Spark 4.2 or later", "Use a newer one, or, on Databricks, cloudFiles=True."
+            ) from error
         return stream_frame(self._session, stream, address)
 
     def run_stream(self, df: Any, table: Table) -> Tally:
         """Let Structured Streaming save batch after batch."""
-        from dbx.pixels.catalog.stream_on_spark import run_stream
-
         if self._stream is None or self._stream[1] != table.address:
             raise ArgumentError(
                 "table",

@@ -42,6 +42,8 @@ class Stream:
         Objects in a micro-batch at most; their rows are held in memory.
     interval : float or None
         Seconds between two looks; with None the stream ends when all that was there is saved.
+    cloud_files : bool
+        Whether Databricks finds the objects.
     """
 
     selection: Selection
@@ -49,6 +51,7 @@ class Stream:
     checkpoints: Path
     max_files: int
     interval: float | None
+    cloud_files: bool = False
 
     def checkpoint(self, table: str) -> Checkpoint:
         """Open the checkpoint of this stream into a table, given by its name or location."""

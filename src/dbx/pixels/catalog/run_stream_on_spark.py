@@ -1,0 +1,124 @@
+"""Running streams on Spark: Structured Streaming asks the source, and each batch is one commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pyspark.errors import PySparkException
+
+from dbx.pixels.catalog.checkpoint import Checkpoint, identity
+from dbx.pixels.catalog.chunks import Tally
+from dbx.pixels.catalog.engines import Address, Table
+from dbx.pixels.catalog.streaming import Stream
+from dbx.pixels.engine.spark.failures import telling
+from dbx.pixels.table.named import NamedTable
+from dbx.pixels.table.objects import ObjectTable, StreamTransaction
+from dbx.pixels.table.upkeep import optimize_if_due
+
+#: Spark gives the Python of a source ten seconds to start, which can be too few where all cores are busy.
+_ATTEMPTS = 6
+_TOO_SLOW = "Python worker failed to connect back"
+
+
+@dataclass(frozen=True)
+class _SaveBatch:
+    """What Spark calls with each batch, perhaps again after a crash, and where its driver runs."""
+
+    table: Address
+    application_id: str
+    tallies: Path
+    save: Callable[[Any, Table, Tally, StreamTransaction], None]
+
+    def __call__(self, df: Any, number: int) -> None:
+        table: Table = (
+            ObjectTable.open(self.table) if isinstance(self.table, str) else NamedTable(df.sparkSession, self.table)
+        )
+        done = table.transaction_version(self.application_id)
+        if done is not None and done >= number:
+            return
+        tally = Tally()
+        self.save(df, table, tally, StreamTransaction(self.application_id, number))
+        with self.tallies.open("a") as file:
+            file.write(json.dumps(asdict(tally)) + "\n")
+        if isinstance(table, ObjectTable):
+            optimize_if_due(table)
+
+
+def run_stream(
+    df: Any, stream: Stream, table: Table, save: Callable[[Any, Table, Tally, StreamTransaction], None]
+) -> Tally:
+    """Save a stream's batches until it ends, or for as long as nobody interrupts it.
+
+    Parameters
+    ----------
+    df : pyspark.sql.DataFrame
+        What was made of the frame of the stream's objects.
+    stream : Stream
+        The stream that it came from.
+    table : ObjectTable
+        Where to save.
+    save : callable
+        Saves one batch: a DataFrame, the table, a tally to add to, and the transaction that it is.
+
+    Returns
+    -------
+    Tally
+        What the rows held.
+
+    Raises
+    ------
+    StorageError
+        If another process runs the same stream, or a root does not exist.
+    EngineError
+        If Spark fails.
+    """
+    checkpoint = stream.checkpoint(str(table.address))
+    spark_checkpoint = checkpoint.folder / "spark"
+    tallies = checkpoint.folder / "tallies"
+    with checkpoint.exclusive(), telling():
+        tallies.unlink(missing_ok=True)
+        batches = _SaveBatch(table.address, identity(spark_checkpoint), tallies, save)
+        writer = df.writeStream.foreachBatch(batches).option("checkpointLocation", f"file://{spark_checkpoint}")
+        if stream.interval is None:
+            writer = writer.trigger(availableNow=True)
+        else:
+            writer = writer.trigger(processingTime=f"{stream.interval * 1000:.0f} milliseconds")
+        query = _run(writer)
+        if not stream.cloud_files:
+            _mark_saved(query, checkpoint)
+        table.refresh()
+        lines = tallies.read_text().splitlines() if tallies.exists() else []
+    tally = Tally()
+    for line in lines:
+        tally.add_tally(Tally(**json.loads(line)))
+    return tally
+
+
+def _run(writer: Any) -> Any:
+    """Run a query to its end and return it; one whose source did not start in time begins again."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        query = writer.start()
+        try:
+            query.awaitTermination()
+            break
+        except KeyboardInterrupt:
+            query.stop()
+            break
+        except PySparkException as error:
+            if attempt == _ATTEMPTS or _TOO_SLOW not in str(error):
+                raise
+    return query
+
+
+def _mark_saved(query: Any, checkpoint: Checkpoint) -> None:
+    """Remember the last batches, of which Spark tells the source only when it goes on."""
+    progress = query.lastProgress
+    for source in progress["sources"] if progress else ():
+        end = source["endOffset"]
+        end = json.loads(end) if isinstance(end, str) else end
+        if end:
+            checkpoint.mark_all_saved(end["plan"])
