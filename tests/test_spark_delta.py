@@ -17,7 +17,6 @@ from pyspark.sql import SparkSession
 from dbx.pixels import Catalog
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.on_spark import save_batch
-from dbx.pixels.catalog.run_stream_on_spark import _SaveBatch
 from dbx.pixels.catalog.stream_on_spark import ObjectReader
 from dbx.pixels.catalog.streaming import Stream
 from dbx.pixels.dicom import DicomMetaExtractor
