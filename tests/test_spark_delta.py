@@ -7,6 +7,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,26 @@ class TestTransactions:
         table.save(df, transaction=StreamTransaction("stream", 2))
         assert rows(by_name).num_rows == 3
 
+    def test_a_transaction_of_the_sessions_own_is_told(
+        self, by_name: Catalog, spark: SparkSession, name: str, folder: Path
+    ) -> None:
+        by_name.create_table()
+        table = NamedTable(Skipping(spark), TableName.parse(name))
+        with setting(spark, "spark.databricks.delta.write.txnAppId", "mine"):
+            table.save(by_name.catalog(folder, pattern="*.txt"))
+            with pytest.raises(TableError, match=r"Delta skipped it.*Unset spark\.databricks\.delta\.write\.txnAppId"):
+                table.save(by_name.catalog(folder))
+
+
+@contextmanager
+def setting(spark: SparkSession, name: str, value: str) -> Iterator[None]:
+    """Give a session a setting for a while."""
+    spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        spark.conf.unset(name)
+
 
 class Skipping:
     """A session that, as delta-spark does and Sail does not, skips a transaction that was there before."""
@@ -255,9 +276,9 @@ class Skipping:
 
     def sql(self, query: str) -> Any:
         if "MERGE INTO" in query:
-            application = self._spark.conf.get("spark.databricks.delta.write.txnAppId", "")
-            version = int(self._spark.conf.get("spark.databricks.delta.write.txnVersion", "0"))
-            if self._done.get(application, -1) >= version:
+            application = self._spark.conf.get("spark.databricks.delta.write.txnAppId", None)
+            version = int(self._spark.conf.get("spark.databricks.delta.write.txnVersion", None) or 0)
+            if application and self._done.get(application, -1) >= version:
                 return self._spark.sql("SELECT 1 WHERE false")
             self._done[application] = version
         return self._spark.sql(query)

@@ -148,7 +148,7 @@ def _held(files: Iterable[DataFile], schema: pa.Schema) -> str:
         ORDER BY path, filename"""
 
 
-def filled_columns(names: Iterable[str], quote: Callable[[str], str]) -> tuple[dict[str, str], str]:
+def filled_columns(names: Iterable[str], quote: Callable[[str], str]) -> tuple[dict[str, str], dict[str, str]]:
     """Say in SQL how the row `given` fills the row `old` of the same object.
 
     Parameters
@@ -162,10 +162,10 @@ def filled_columns(names: Iterable[str], quote: Callable[[str], str]) -> tuple[d
     -------
     values : dict
         By column, the expression of its value afterwards.
-    fills : str
-        The predicate of rows in which that fills something.
+    fills : dict
+        By column, the predicate of rows in which that fills it.
     """
-    values, fills = {}, ["false"]
+    values, fills = {}, {}
     for name in names:
         if name in IDENTITY:
             continue
@@ -175,8 +175,8 @@ def filled_columns(names: Iterable[str], quote: Callable[[str], str]) -> tuple[d
         if name in _FINDINGS:
             values[name] = f"CASE WHEN {_READ_ANEW} THEN {new} WHEN old.meta IS NULL THEN {values[name]} ELSE {old} END"
             is_filled = f"old.meta IS NULL AND {is_filled}"
-        fills.append(is_filled)
-    return values, " OR ".join(f"({fill})" for fill in fills)
+        fills[name] = f"({is_filled})"
+    return values, fills
 
 
 def _merged(files: Iterable[DataFile], schema: pa.Schema, suspects: pa.Table) -> str:
@@ -187,7 +187,7 @@ def _merged(files: Iterable[DataFile], schema: pa.Schema, suspects: pa.Table) ->
     return f"""
         SELECT {", ".join(columns)}
         FROM {scan((file.uri for file in files), schema)} AS old JOIN given ON old.path = given.path
-        WHERE old.path IN (SELECT path FROM same) AND ({fills})
+        WHERE old.path IN (SELECT path FROM same) AND ({" OR ".join(fills.values())})
         ORDER BY old.path"""
 
 

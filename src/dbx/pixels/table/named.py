@@ -55,7 +55,8 @@ class NamedTable:
     """A Delta table with one live row per path, as `ObjectTable`, worked on by Spark alone.
 
     What is committed is decided by Delta's MERGE within its transaction, so that another writer's commit is a
-    conflict. What it did is not believed but looked up: Delta skips a repeated transaction without a word.
+    conflict. Delta skips a repeated transaction without a word: where no rows were affected, it is looked up whether
+    they are there.
 
     Parameters
     ----------
@@ -236,12 +237,13 @@ class NamedTable:
         with _view(given) as view:
             joined = f"{view} AS given LEFT JOIN {self._quoted} AS old ON old.path = given.path AND {within}"
             is_left = f"old.path IS NULL OR NOT ({_SAME})"
-            # Only where an object is known as it is there can be something to fill, and other columns are read.
             fill = ""
-            if self._count(f"{view} AS given JOIN {self._quoted} AS old ON old.path = given.path AND {within}", _SAME):
-                is_left += f" OR {fills}"
+            known = f"{view} AS given JOIN {self._quoted} AS old ON old.path = given.path AND {within}"
+            filled = " OR ".join(self._filled(known, fills))
+            if filled:
+                is_left += f" OR {filled}"
                 assignments = ", ".join(f"{_identifier(name)} = {value}" for name, value in values.items())
-                fill = f"WHEN MATCHED AND ({fills}) THEN UPDATE SET {assignments}"
+                fill = f"WHEN MATCHED AND ({filled}) THEN UPDATE SET {assignments}"
             merge = f"""
                 MERGE INTO {self._quoted} AS old USING {view} AS given ON old.path = given.path AND {within}
                 WHEN MATCHED AND NOT ({_SAME}) THEN UPDATE SET *
@@ -261,25 +263,45 @@ class NamedTable:
             self._until_done(lambda: self._count(joined, _SAME), merge)
         return Committed(None, removed=removed)
 
+    def _filled(self, known: str, fills: dict[str, str]) -> list[str]:
+        """Return the predicates of columns that are filled in rows of objects that are known as they are."""
+        if not fills or not self._count(known, _SAME):
+            return []  # as for most rows: no other columns have to be read
+        counts = ", ".join(f"count(CASE WHEN {fill} THEN 1 END)" for fill in fills.values())
+        with _telling(self.name):
+            found = self._session.sql(f"SELECT {counts} FROM {known} WHERE {_SAME}").first()
+        return [fill for fill, count in zip(fills.values(), found, strict=True) if count]
+
     def _until_done(self, left: Callable[[], int], merge: str, transaction: StreamTransaction | None = None) -> None:
-        """Commit until nothing is left to do; on a conflict look again (contract 2)."""
+        """Commit what is left to do; on a conflict look again, and decide again (contract 2)."""
         for attempt in range(ATTEMPTS):
             if not left():
                 return
             try:
                 with _telling(self.name), _transaction(self._session, transaction):
-                    self._session.sql(merge).collect()
+                    told = self._session.sql(merge).collect()
             except CommitConflictError:
                 time.sleep(random.uniform(0, min(LONGEST_PAUSE, 0.05 * 2**attempt)))
                 continue
-            if transaction and left():
-                raise TableError(
-                    str(self.name),
-                    f"holds batch {transaction.version} of {transaction.application_id}, but not its rows",
-                    "Begin the stream anew, with another folder for its checkpoint.",
-                )
+            affected = told[0][0] if told else 0
+            if not affected and left():
+                raise self._skipped(transaction)
+            return
         raise CommitConflictError(
             str(self.name), f"other writers were faster {ATTEMPTS} times", "Run again when they are done."
+        )
+
+    def _skipped(self, transaction: StreamTransaction | None) -> TableError:
+        if transaction:
+            return TableError(
+                str(self.name),
+                f"holds batch {transaction.version} of {transaction.application_id}, but not its rows",
+                "Begin the stream anew, with another folder for its checkpoint.",
+            )
+        return TableError(
+            str(self.name),
+            "was not written: Delta skipped it as a transaction that it has",
+            "Unset spark.databricks.delta.write.txnAppId and txnVersion in the session.",
         )
 
     def _count(self, source: str, condition: str) -> int:
