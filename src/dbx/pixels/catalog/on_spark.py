@@ -104,12 +104,15 @@ class SparkEngine:
         self._stream: tuple[Stream, Address] | None = None
         self._tasks = 1
         self._checked: set[str] = set()
+        self._has_catalog: dict[str, bool] = {}
 
     def address(self, table: str, tables_folder: Path) -> Address:
         """Tell how to reach a table: a name in a catalog of the session is the session's, and known to it alone."""
         if not is_path(table):
             name = TableName.parse(table)
-            if has_catalog(self._session, name.catalog):
+            if name.catalog not in self._has_catalog:
+                self._has_catalog[name.catalog] = has_catalog(self._session, name.catalog)
+            if self._has_catalog[name.catalog]:
                 return name
         return table_location(table, tables_folder)
 
