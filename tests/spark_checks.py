@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +23,7 @@ from dbx.pixels import Catalog
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.ingest import Summary, ingest
 from dbx.pixels.catalog.selection import Archives
-from dbx.pixels.dicom import DicomMetaExtractor, DicomThumbnailExtractor
+from dbx.pixels.dicom import DicomMetaExtractor, DicomPlot, DicomThumbnailExtractor
 
 from conftest import TEST_FILES
 
@@ -64,6 +68,14 @@ def streamed(catalog: Catalog, path: Path, checkpoint: Path, **options: int) -> 
 def rows(catalog: Catalog) -> pa.Table:
     """The table as the embedded engine reads it, in the order of paths."""
     return Catalog(home=str(catalog.home.root)).load().to_arrow().sort_by("path")
+
+
+def wait_for_rows(catalog: Catalog, number: int) -> None:
+    """Wait until so many rows are in the table, which may not be there yet."""
+    deadline = time.monotonic() + 300
+    while rows(catalog).num_rows < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
 
 
 def assert_same_table(one: pa.Table, other: pa.Table) -> None:
@@ -173,6 +185,18 @@ class SparkChecks:
         assert tally.indexed == 1
         assert catalog.load().select("Modality", "shout").collect() == [("MR", "MR")]
 
+    def test_plots_are_those_of_embedded_frames(self, spark: SparkSession, folder: Path, tmp_path: Path) -> None:
+        def figures(plot: DicomPlot) -> list[str]:
+            return sorted(re.findall("<figure.*?</figure>", plot.to_html(), re.DOTALL))
+
+        embedded, on_spark = Catalog(home=str(tmp_path / "one")), Catalog(spark, home=str(tmp_path / "two"))
+        run_lines(on_spark, folder)
+        expected = figures(DicomPlot(DicomMetaExtractor(embedded).transform(embedded.catalog(folder))))
+        assert len(expected) == 2
+        for df in (DicomMetaExtractor(on_spark).transform(on_spark.catalog(folder)), on_spark.load()):
+            assert figures(DicomPlot(df)) == expected
+            assert "The first 1 pictures" in DicomPlot(df, limit=1).to_html()
+
     def test_each_engine_goes_on_where_the_other_ended(self, spark: SparkSession, folder: Path, home: Path) -> None:
         embedded, on_spark = Catalog(home=str(home)), Catalog(spark, home=str(home))
         assert ingested(embedded, folder).new == 3
@@ -207,6 +231,28 @@ class SparkChecks:
         assert streamed(embedded, folder, tmp_path / "checkpoint").indexed == 1
         assert streamed(on_spark, folder, tmp_path / "checkpoint").indexed == 0
         assert rows(embedded)["Modality"].to_pylist() == ["RTPLAN", "NM", "MR", None, "RTDOSE"]
+
+    def test_streams_look_again_until_they_are_interrupted(
+        self, spark: SparkSession, folder: Path, home: Path, tmp_path: Path
+    ) -> None:
+        catalog, checkpoint = Catalog(spark, home=str(home)), tmp_path / "checkpoint"
+
+        def add_one_and_interrupt() -> None:
+            wait_for_rows(catalog, 3)
+            shutil.copy(TEST_FILES / "rtdose.dcm", folder)
+            wait_for_rows(catalog, 4)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        listed = catalog.catalog(
+            folder, streaming=True, streamCheckpointBasePath=str(checkpoint), triggerProcessingTime="1 second"
+        )
+        with ThreadPoolExecutor(1) as thread:
+            meanwhile = thread.submit(add_one_and_interrupt)
+            tally = catalog.save(DicomMetaExtractor(catalog).transform(listed))
+            meanwhile.result()
+        assert (tally.indexed, tally.other) == (3, 1)
+        assert spark.streams.active == []
+        assert streamed(catalog, folder, checkpoint).indexed == 0
 
     def test_paths_that_come_twice_are_saved_once(self, spark: SparkSession, folder: Path, home: Path) -> None:
         catalog = Catalog(spark, home=str(home))
