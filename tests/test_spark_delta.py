@@ -161,17 +161,18 @@ class TestGoingOn:
 
     def test_writers_at_the_same_time_save_each_object_once(self, by_name: Catalog, mixed: Path) -> None:
         by_name.create_table()
-        started = threading.Barrier(3)
+        engines = [by_name, by_name, embedded(by_name), embedded(by_name)]
+        started = threading.Barrier(len(engines))
         failed = []
 
-        def write() -> None:
+        def write(engine: Catalog) -> None:
             try:
                 started.wait()
-                by_name.save(by_name.catalog(mixed))
+                engine.save(engine.catalog(mixed))
             except Exception as error:
                 failed.append(error)
 
-        writers = [threading.Thread(target=write) for _ in range(3)]
+        writers = [threading.Thread(target=write, args=(engine,)) for engine in engines]
         for writer in writers:
             writer.start()
         for writer in writers:
