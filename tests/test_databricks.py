@@ -23,8 +23,11 @@ from pyspark.sql import SparkSession
 
 from bundles import write_bundle
 from dbx.pixels import Catalog
+from dbx.pixels.catalog.unity_catalog import register
 from dbx.pixels.cli.main import pixels
-from dbx.pixels.errors import EngineError
+from dbx.pixels.errors import EngineError, TableError
+from dbx.pixels.table import ObjectTable, TableName
+from sail import LAKE, sail_session
 from spark_sessions import session
 from volumes import phantom, write
 
@@ -169,6 +172,17 @@ def test_a_name_that_cannot_be_had_is_told_in_one_message(cluster: Cluster, caps
     told = capsys.readouterr().err
     assert told.startswith("pixels: main.pixels.object_catalog: cannot be registered: ")
     assert told.count("\n") == 1
+
+
+def test_a_table_gets_its_name_in_a_catalog_once(tmp_path: Path) -> None:
+    table, other = (ObjectTable.create_if_missing(str(tmp_path / name)) for name in ("table", "other"))
+    name = TableName(LAKE, "default", "objects")
+    with sail_session(tmp_path / "warehouse") as sail:
+        for _ in range(2):
+            register(sail, table, name)
+        assert sail.table(str(name)).columns == table.schema.names
+        with pytest.raises(TableError, match=rf"lies in {table.location} already"):
+            register(sail, other, name)
 
 
 # --- The notebook ---

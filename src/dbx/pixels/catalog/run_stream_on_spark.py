@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,8 +43,8 @@ class _SaveBatch:
             return
         tally = Tally()
         self.save(df, table, tally, StreamTransaction(self.application_id, number))
-        with self.tallies.open("a") as file:
-            file.write(json.dumps(asdict(tally)) + "\n")
+        self.tallies.mkdir(exist_ok=True)
+        (self.tallies / str(number)).write_text(json.dumps(asdict(tally)))  # volumes let nobody append
         if isinstance(table, ObjectTable):
             optimize_if_due(table)
 
@@ -80,9 +81,9 @@ def run_stream(
     spark_checkpoint = checkpoint.folder / "spark"
     tallies = checkpoint.folder / "tallies"
     with checkpoint.exclusive(), telling():
-        tallies.unlink(missing_ok=True)
+        shutil.rmtree(tallies, ignore_errors=True)
         batches = _SaveBatch(table.address, identity(spark_checkpoint), tallies, save)
-        writer = df.writeStream.foreachBatch(batches).option("checkpointLocation", f"file://{spark_checkpoint}")
+        writer = df.writeStream.foreachBatch(batches).option("checkpointLocation", _for_java(spark_checkpoint))
         if stream.interval is None:
             writer = writer.trigger(availableNow=True)
         else:
@@ -91,11 +92,16 @@ def run_stream(
         if not stream.cloud_files:
             _mark_saved(query, checkpoint)
         table.refresh()
-        lines = tallies.read_text().splitlines() if tallies.exists() else []
+        of_batches = [Tally(**json.loads(file.read_text())) for file in tallies.glob("*")]
     tally = Tally()
-    for line in lines:
-        tally.add_tally(Tally(**json.loads(line)))
+    for of_batch in of_batches:
+        tally.add_tally(of_batch)
     return tally
+
+
+def _for_java(folder: Path) -> str:
+    """Spell a folder for Spark's Java, to which a volume is no local folder."""
+    return str(folder) if folder.is_relative_to("/Volumes") else f"file://{folder}"
 
 
 def _run(writer: Any) -> Any:

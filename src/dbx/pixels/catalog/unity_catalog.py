@@ -6,6 +6,8 @@ from typing import Any
 
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.errors import EngineError, TableError
+from dbx.pixels.storage.paths import canonical
+from dbx.pixels.table.named import NamedTable
 from dbx.pixels.table.names import TableName
 from dbx.pixels.table.objects import ObjectTable
 
@@ -27,19 +29,19 @@ def register(session: Any, table: ObjectTable, name: TableName) -> None:
     EngineError
         If the session cannot do that, or its user may not.
     TableError
-        If another table has that name.
+        If a table elsewhere has that name.
     """
     quoted = ".".join(f"`{part.replace('`', '``')}`" for part in name)
     location = table.location.replace("\\", "\\\\").replace("'", "\\'")
     try:
         with telling():
             session.sql(f"CREATE TABLE IF NOT EXISTS {quoted} USING DELTA LOCATION '{location}'").collect()
-            (found,) = session.sql(f"DESCRIBE DETAIL {quoted}").select("id").collect()
     except EngineError as error:
         raise EngineError(
             str(name),
             f"cannot be registered: {error.problem.removeprefix('a job failed: ')}",
             "Run it on Databricks, as a user who may create tables in that schema, over an external location.",
         ) from error
-    if found.id != table.log.table_id:
-        raise TableError(str(name), f"is another table than {table.location}", "Choose another name, or drop it.")
+    found = canonical(NamedTable(session, name).location)
+    if found != table.location:
+        raise TableError(str(name), f"lies in {found} already", "Choose another name, or drop it.")
