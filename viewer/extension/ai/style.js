@@ -26,8 +26,8 @@ export const STYLE = `
 .pixels-ai .ai-done { color: hsl(var(--highlight)); }
 .pixels-ai .ai-bar { background: hsl(var(--input) / 0.6); height: 6px; border-radius: 3px; overflow: hidden; }
 .pixels-ai .ai-bar > div { background: hsl(var(--highlight)); height: 100%; transition: width 0.2s; }
-.pixels-ai .ai-error { border-left: 3px solid #ef6a6a; background: hsl(var(--destructive) / 0.25); padding: 6px 8px;
-  overflow-wrap: anywhere; }
+.pixels-ai .ai-error { border-left: 3px solid #ef6a6a; background: hsl(var(--destructive) / 0.25); padding: 6px 8px; }
+.pixels-ai p { overflow-wrap: anywhere; }
 .pixels-ai svg { width: 100%; height: 56px; background: hsl(var(--background)); border-radius: 4px; }
 .pixels-ai polyline { fill: none; stroke: currentColor; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
 .pixels-ai .ai-loss { color: #f2a65a; }
