@@ -237,6 +237,7 @@ class TestErrors:
         "SELECT * FROM range(3) UNION ALL SELECT 1",
         "SELECT PatientID FROM studies, unnest(ModalitiesInStudy) AS m(modality)",
         "PIVOT instances ON Modality IN ('CT', 'MR') USING count(*)",
+        "SELECT path FROM object_catalog USING SAMPLE 1 ROWS",
         "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT * FROM n",
         "SELECT s.PatientID FROM main.studies AS s JOIN series USING (StudyInstanceUID)",
         "SELECT (SELECT count(*) FROM series WHERE series.StudyInstanceUID = studies.StudyInstanceUID) FROM studies",
