@@ -164,6 +164,21 @@ def test_without_a_workspace_it_answers_nobody(catalog: Catalog) -> None:
         assert ask(server, "/dicom-web/studies").status_code == 503
 
 
+def test_no_other_server_gets_the_token(workspace: Workspace, catalog: Catalog) -> None:
+    got: list[Request] = []
+
+    @Request.application
+    def monai_label(request: Request) -> Response:
+        got.append(request)
+        return Response("{}", content_type="application/json")
+
+    unity_catalog = UnityCatalog(NAME, workspace.url, "w1")
+    with serve(monai_label) as url, running(catalog, monai_label_url=url, unity_catalog=unity_catalog) as server:
+        assert ask(server, "/monai/info/").status_code == 200
+    (request,) = got
+    assert "reader" not in str(request.headers)
+
+
 def test_serve_listens_on_all_addresses_with_this_login_only(
     home: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

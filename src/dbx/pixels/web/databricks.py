@@ -26,6 +26,7 @@ _GRANTED, _REFUSED = 300.0, 10.0
 _MOST = 10_000
 _TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
+_TOKEN = "x-forwarded-access-token"
 _READING = ("GET", "HEAD", "OPTIONS")
 #: What is answered to anybody: whether the server lives.
 _OPEN = ("/healthz",)
@@ -165,7 +166,7 @@ class DatabricksLogin:
         await answer(_as_called(scope), receive, send)
 
     async def _refusal(self, scope: Scope) -> ASGIApp | None:
-        token = Headers(scope=scope).get("x-forwarded-access-token")
+        token = Headers(scope=scope).get(_TOKEN)
         if not token:
             return _refused(401, "the proxy of Databricks Apps has sent no token of a user")
         try:
@@ -181,8 +182,9 @@ class DatabricksLogin:
 
 
 def _as_called(scope: Scope) -> Scope:
-    """Return a scope with the address that the user called: URLs in answers, and the Origin of pages, are of it."""
+    """Return a scope with the address that the user called, for URLs in answers, and without the user's token."""
     headers = MutableHeaders(raw=list(scope["headers"]))
+    del headers[_TOKEN]
     headers["host"] = headers.get("x-forwarded-host") or headers.get("host", "")
     return {**scope, "scheme": headers.get("x-forwarded-proto", "https"), "headers": headers.raw}
 
