@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from click.testing import CliRunner
@@ -391,6 +392,14 @@ def test_what_fails_within_a_model_is_told(models: Models, volume: NDArray[np.fl
         models.open("leaving").segment(volume, STRAIGHT)
     with pytest.raises(ModelError, match="gone: cannot be loaded: SystemExit: 3"):
         models.open("gone")
+
+
+def test_what_would_fill_the_memory_is_refused(models: Models, volume: NDArray[np.float32]) -> None:
+    """It could be had, but then there would be none left: the system might end the server."""
+    channels = int(0.6 * psutil.virtual_memory().available / (volume.size * volume.itemsize))
+    write_bundle(models.folder, "broad", forward=f"image.expand(-1, {channels}, -1, -1, -1)")
+    with pytest.raises(ModelError, match="broad: failed: out of memory"):
+        models.open("broad").segment(volume, STRAIGHT)
 
 
 # --- Weights and versions ---

@@ -19,6 +19,7 @@ from dbx.pixels.ai.versions import Version
 from dbx.pixels.errors import ArgumentError, RunCancelledError
 
 with extra_ai():
+    import psutil
     import torch
     from monai.bundle import ConfigParser
     from monai.data import MetaTensor, list_data_collate
@@ -167,8 +168,10 @@ class Bundle:
             if is_cancelled and is_cancelled():
                 raise RunCancelledError(self.info.name, "was cancelled")
 
-        def after(_network: torch.nn.Module, inputs: tuple[Any, ...], _output: Any) -> None:
+        def after(_network: torch.nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             nonlocal done
+            if not done and isinstance(output, torch.Tensor):
+                _check_memory(output.shape[1] * math.prod(shape))
             done += len(inputs[0]) if inputs else 1
             if on_progress:
                 on_progress(min(done / total, 1.0))
@@ -224,6 +227,16 @@ def _windows(inferer: Any, shape: tuple[int, ...]) -> int:
     for size, window, overlap in zip(shape, fall_back_tuple(roi, shape), overlaps, strict=True):
         total *= max(math.ceil((size - window) / max(int(window * (1 - overlap)), 1)), 0) + 1
     return total
+
+
+def _check_memory(values: int) -> None:
+    """Refuse what would fill the memory: a system may end the server then, before PyTorch can say a word.
+
+    The windows' outputs are put together as 32-bit numbers, and the postprocessing takes a copy of them.
+    """
+    needed = 2 * 4 * values
+    if needed > psutil.virtual_memory().available:
+        raise MemoryError(f"{needed / 1e9:.1f} GB are needed")
 
 
 def _on_grid(prediction: MetaTensor, shape: tuple[int, ...], affine: torch.Tensor) -> torch.Tensor:
