@@ -14,7 +14,11 @@ import pytest
 from click.testing import CliRunner
 from pyspark.sql import SparkSession
 
+from bundles import write_bundle
 from dbx.pixels import Catalog
+from dbx.pixels.ai.attempts import Segmenting
+from dbx.pixels.ai.model_runner import ModelRunner
+from dbx.pixels.ai.models import Models
 from dbx.pixels.catalog.ingest import ingest
 from dbx.pixels.cli.main import pixels
 from dbx.pixels.dicom import DicomMetaExtractor
@@ -172,6 +176,14 @@ class TestExecutors:
             EngineError, match=f"{elsewhere} cannot be used from here: there is no table.*shared folder"
         ):
             check_executors(spark, partial(reach, elsewhere, "an id"))
+
+    def test_where_the_home_folder_is_not(self, spark: SparkSession, tmp_path: Path) -> None:
+        segmenting = Segmenting(ModelRunner(Models(tmp_path)), "bright", "0.1.0", tmp_path / "volume")
+        with pytest.raises(EngineError, match=r"bright cannot be used from here: is no model.*--home, PIXELS_HOME"):
+            check_executors(spark, segmenting.reach)
+        write_bundle(tmp_path, "bright")
+        with pytest.raises(EngineError, match=r"volume/\w+ cannot be used from here: No such.*--home, PIXELS_HOME"):
+            check_executors(spark, segmenting.reach)
 
     def test_where_another_table_is(self, spark: SparkSession, catalog: Catalog, folder: Path) -> None:
         catalog.save(catalog.catalog(folder))
