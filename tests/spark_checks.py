@@ -252,7 +252,7 @@ class SparkChecks:
             meanwhile.result()
         assert (tally.indexed, tally.other) == (3, 1)
         assert spark.streams.active == []
-        assert streamed(catalog, folder, checkpoint).indexed == 0
+        assert streamed(Catalog(home=str(home)), folder, checkpoint).indexed == 0
 
     def test_paths_that_come_twice_are_saved_once(self, spark: SparkSession, folder: Path, home: Path) -> None:
         catalog = Catalog(spark, home=str(home))
