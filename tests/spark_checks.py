@@ -24,6 +24,7 @@ from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.ingest import Summary, ingest
 from dbx.pixels.catalog.selection import Archives
 from dbx.pixels.dicom import DicomMetaExtractor, DicomPlot, DicomThumbnailExtractor
+from dbx.pixels.errors import ArgumentError
 
 from conftest import TEST_FILES
 
@@ -231,6 +232,21 @@ class SparkChecks:
         assert streamed(embedded, folder, tmp_path / "checkpoint").indexed == 1
         assert streamed(on_spark, folder, tmp_path / "checkpoint").indexed == 0
         assert rows(embedded)["Modality"].to_pylist() == ["RTPLAN", "NM", "MR", None, "RTDOSE"]
+
+    def test_streams_that_one_catalog_made_are_told_apart(
+        self, spark: SparkSession, folder: Path, home: Path, tmp_path: Path
+    ) -> None:
+        catalog, other = Catalog(spark, home=str(home)), tmp_path / "other"
+        other.mkdir()
+        shutil.copy(TEST_FILES / "rtdose.dcm", other)
+        first, second = (
+            catalog.catalog(path, streaming=True, streamCheckpointBasePath=str(tmp_path / "checkpoint"))
+            for path in (folder, other)
+        )
+        indexed = [catalog.save(DicomMetaExtractor(catalog).transform(df)).indexed for df in (first, second, first)]
+        assert indexed == [2, 1, 0]
+        with pytest.raises(ArgumentError, match="is not of one stream that this catalog made"):
+            Catalog(spark, home=str(home)).save(first)
 
     def test_streams_look_again_until_they_are_interrupted(
         self, spark: SparkSession, folder: Path, home: Path, tmp_path: Path

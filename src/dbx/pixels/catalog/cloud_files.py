@@ -24,8 +24,8 @@ _SOURCE = "cloudFiles"
 _FILES = "path string, modificationTime timestamp, length long, content binary"  # of Spark's format binaryFile
 
 
-def cloud_files_frame(session: Any, stream: Stream) -> Any:
-    """Make the streaming DataFrame of a stream's objects, in rows of `LISTED_SCHEMA`.
+def cloud_files_frame(session: Any, stream: Stream, alias: str) -> Any:
+    """Make the streaming DataFrame of a stream's objects, in rows of `LISTED_SCHEMA`; its plan holds the alias.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def cloud_files_frame(session: Any, stream: Stream) -> Any:
     try:
         with telling():
             files = reader.load(stream.home.local_path(root)).select("path", "modificationTime", "length")
-            frame = SparkFrame.of(files)
+            frame = SparkFrame.of(files.alias(alias))
     except EngineError as error:
         remedy = "It is a source of Databricks: leave cloudFiles out elsewhere."
         raise EngineError("cloudFiles", f"cannot be used: {error.problem}", remedy) from error

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -101,7 +103,7 @@ class SparkEngine:
 
     def __init__(self, session: Any) -> None:
         self._session = session
-        self._stream: tuple[Stream, Address] | None = None
+        self._streams: dict[str, tuple[Stream, Address]] = {}
         self._tasks = 1
         self._checked: set[str] = set()
         self._has_catalog: dict[str, bool] = {}
@@ -152,27 +154,32 @@ class SparkEngine:
 
     def stream(self, stream: Stream, address: Address) -> Any:
         """Make a streaming DataFrame."""
-        self._stream = stream, address
+        alias = f"pixels_{uuid.uuid4().hex}"
         if stream.cloud_files:
-            return cloud_files_frame(self._session, stream)
-        try:
-            from dbx.pixels.catalog.stream_on_spark import stream_frame
-        except ImportError as error:
-            raise EngineError(
-                "streaming", "needs Spark 4.2 or later", "Use a newer one, or, on Databricks, cloudFiles=True."
-            ) from error
-        return stream_frame(self._session, stream, address)
+            df = cloud_files_frame(self._session, stream, alias)
+        else:
+            try:
+                from dbx.pixels.catalog.stream_on_spark import stream_frame
+            except ImportError as error:
+                raise EngineError(
+                    "streaming", "needs Spark 4.2 or later", "Use a newer one, or, on Databricks, cloudFiles=True."
+                ) from error
+            df = stream_frame(self._session, stream, address, alias)
+        self._streams[alias] = stream, address
+        return df
 
     def run_stream(self, df: Any, table: Table) -> Tally:
         """Let Structured Streaming save batch after batch."""
-        if self._stream is None or self._stream[1] != table.address:
+        plan = _plan(df)
+        made = [(stream, address) for alias, (stream, address) in self._streams.items() if alias in plan]
+        if len(made) != 1 or made[0][1] != table.address:
             raise ArgumentError(
-                "table",
-                "is not the one of the catalog that the stream is from",
-                "Name it there: Catalog(spark, table).",
+                "df",
+                "is not of one stream that this catalog made for this table",
+                "Make it with the catalog that saves it, and name the table there: Catalog(spark, table).",
             )
         self.check(table)
-        return run_stream(df, self._stream[0], table, save_batch)
+        return run_stream(df, made[0][0], table, save_batch)
 
     @property
     def open_archives(self) -> OpenArchives:
@@ -221,6 +228,13 @@ class SparkEngine:
 
 def _reach_nothing() -> None:
     pass
+
+
+def _plan(df: Any) -> str:
+    """Return how Spark describes what a DataFrame is made of, aliases included."""
+    with redirect_stdout(StringIO()) as told:
+        df.explain(extended=True)
+    return told.getvalue()
 
 
 def save_batch(df: Any, table: Table, tally: Tally, transaction: StreamTransaction) -> None:

@@ -20,7 +20,7 @@ from dbx.pixels.table.named import NamedTable
 from dbx.pixels.table.objects import ObjectTable, StreamTransaction
 from dbx.pixels.table.upkeep import optimize_if_due
 
-#: Spark gives the Python of a source ten seconds to start, which can be too few where all cores are busy.
+#: Spark gives the Python of a source, or of what takes batches, ten seconds to start, which can be too few where all cores are busy.
 _ATTEMPTS = 6
 _TOO_SLOW = "Python worker failed to connect back"
 
@@ -105,18 +105,22 @@ def _for_java(folder: Path) -> str:
 
 
 def _run(writer: Any) -> Any:
-    """Run a query to its end and return it; one whose source did not start in time begins again."""
-    for attempt in range(1, _ATTEMPTS + 1):
-        query = writer.start()
+    """Run a query to its end and return it; one whose Python did not start in time begins again."""
+    for _ in range(_ATTEMPTS - 1):
         try:
-            query.awaitTermination()
-            break
-        except KeyboardInterrupt:
-            query.stop()
-            break
+            return _ended(writer.start())
         except PySparkException as error:
-            if attempt == _ATTEMPTS or _TOO_SLOW not in str(error):
+            if _TOO_SLOW not in str(error):
                 raise
+    return _ended(writer.start())
+
+
+def _ended(query: Any) -> Any:
+    """Wait until a query ends, or end it when somebody interrupts."""
+    try:
+        query.awaitTermination()
+    except KeyboardInterrupt:
+        query.stop()
     return query
 
 

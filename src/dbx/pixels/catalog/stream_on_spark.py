@@ -91,9 +91,9 @@ class ObjectReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
             pass
 
 
-def stream_frame(session: Any, stream: Stream, table: Address) -> Any:
-    """Make the streaming DataFrame of a stream's objects."""
+def stream_frame(session: Any, stream: Stream, table: Address, alias: str) -> Any:
+    """Make the streaming DataFrame of a stream's objects, which is known by the alias in its plan."""
     session.dataSource.register(ObjectSource)
     packed = base64.b64encode(pickle.dumps((stream, table))).decode()
-    source = session.readStream.format(_SOURCE).option("stream", packed).load()
+    source = session.readStream.format(_SOURCE).option("stream", packed).load().alias(alias)
     return unpacked_parts(source, LISTED_SCHEMA)
