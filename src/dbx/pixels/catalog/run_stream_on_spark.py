@@ -20,7 +20,7 @@ from dbx.pixels.table.named import NamedTable
 from dbx.pixels.table.objects import ObjectTable, StreamTransaction
 from dbx.pixels.table.upkeep import optimize_if_due
 
-#: Spark gives the Python of a source, or of what takes batches, ten seconds to start, which can be too few where all cores are busy.
+#: Spark gives the Python of a source, or of what takes batches, ten seconds to start: too few where cores are busy.
 _ATTEMPTS = 6
 _TOO_SLOW = "Python worker failed to connect back"
 
