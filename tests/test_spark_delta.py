@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import uuid
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,6 +130,17 @@ class TestGoingOn:
         assert (summary.changed, summary.removed, summary.unchanged) == (1, 1, 2)
         assert ingested(embedded(by_name), folder).unchanged == 3
         assert rows(by_name)["Modality"].to_pylist() == ["MR", "MR", "RTDOSE"]
+
+    def test_members_of_archives_are_known_and_seen_to_vanish(self, by_name: Catalog, folder: Path) -> None:
+        archive = folder / "series.zip"
+        with zipfile.ZipFile(archive, "w") as written:
+            for name in ("CT_small.dcm", "MR_small.dcm"):
+                written.write(TEST_FILES / name, f"study: 1/{name}")
+        assert ingested(by_name, folder).new == 6
+        again = ingested(by_name, folder)
+        assert (again.new, again.unchanged) == (0, 6)
+        archive.unlink()
+        assert ingested(by_name, folder).removed == 3
 
     def test_thumbnails_are_filled_in_later(self, by_name: Catalog, folder: Path) -> None:
         by_name.create_table()

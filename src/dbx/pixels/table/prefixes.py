@@ -9,7 +9,7 @@ from dbx.pixels.table.log import DataFile
 
 #: What stands before the outermost archive in `zip://member::archive`, where the archive may itself be such an address;
 #: `::` is escaped in members (contract 4).
-MEMBERS = "^(zip://([^:]|:[^:]*)::)+"
+MEMBERS = "^(?:zip://[^:]*(?::[^:]+)*::)+"
 
 #: Everything below `zip://`: the next character after the slash bounds it.
 _ZIP = ("zip://", "zip:0")
@@ -30,8 +30,7 @@ def under(prefixes: Sequence[str]) -> str:
 
 def outermost(column: str) -> str:
     """Return the SQL expression of where a column's address lies: the archive of a zip member, else itself."""
-    # `zip://member::archive`, where the archive may itself be such an address; `::` is escaped in members (contract 4).
-    return rf"if(starts_with({column}, 'zip://'), regexp_replace({column}, '^(zip://([^:]|:[^:])*::)+', ''), {column})"
+    return f"if(starts_with({column}, 'zip://'), regexp_replace({column}, {literal(MEMBERS)}, ''), {column})"
 
 
 def _place_is_under(column: str, prefix: str) -> str:
