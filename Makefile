@@ -38,7 +38,7 @@ lint: setup-test ## check style, types and the floor plan
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports > $(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
 
-bench: $(VENV)/bench-tools ## measure speed and memory against the baselines
+bench: $(VENV)/bench-tools $(VENV)/ai $(VENV)/spark ## measure speed and memory against the baselines
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 fuzz: setup-test ## throw broken files at the native core (FUZZ_SECONDS=60)

@@ -33,9 +33,9 @@ def rows(data: Path) -> list[Row | Skipped]:
         from pyspark.sql import SparkSession
     except ImportError:
         return [Skipped("Spark", "PySpark is not installed")]
-    from dbx.pixels.engine.spark.java import java_home
+    from dbx.pixels.engine.spark.java import spark_java_home
 
-    os.environ.update(JAVA_HOME=java_home(), PYSPARK_PYTHON=sys.executable)
+    os.environ.update(JAVA_HOME=spark_java_home(), PYSPARK_PYTHON=sys.executable)
     builder = SparkSession.builder.master(f"local[{CORES}]").config("spark.driver.memory", "4g")
     for name in ("spark.ui.enabled", "spark.ui.showConsoleProgress"):
         builder = builder.config(name, "false")
