@@ -18,6 +18,9 @@ from dbx.pixels.index.glance import Glance, file_number
 #: Seconds that a writer waits for another one: it may be rebuilding.
 _PATIENCE = 900
 
+#: Lets SQLite read pages where the system has them, without a copy.
+_MAPPED = "PRAGMA mmap_size = 1073741824"
+
 
 class Store(Protocol):
     """A database with the tables of one index. What goes wrong with it is an `IndexUnavailableError`."""
@@ -115,6 +118,7 @@ class SqliteStore:
 
     @contextmanager
     def fresh(self, connection: sa.Connection) -> Iterator[None]:
+        connection.exec_driver_sql("PRAGMA mmap_size = 0")  # what is dropped is not to be in memory
         connection.exec_driver_sql(names.DROP)
         found = connection.exec_driver_sql("SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view')")
         for kind, name in found.fetchall():
@@ -128,6 +132,7 @@ class SqliteStore:
         for statement in names.CREATE:
             connection.exec_driver_sql(statement)
         connection.exec_driver_sql("ANALYZE")
+        connection.exec_driver_sql(_MAPPED)
 
     def insert(
         self,
@@ -189,10 +194,10 @@ def _configure(connection: Any, _record: Any) -> None:
         "synchronous = NORMAL",
         "cache_size = -32768",  # KiB
         "temp_store = MEMORY",
-        "mmap_size = 1073741824",  # pages are read where the system has them, without a copy
         "analysis_limit = 1000",  # rows of an index that ANALYZE looks at
     ):
         connection.execute(f"PRAGMA {setting}")
+    connection.execute(_MAPPED)
 
 
 def _begin(connection: sa.Connection) -> None:
