@@ -22,7 +22,7 @@ from dbx.pixels.table.draft import Draft
 from dbx.pixels.table.duck import reading, scan
 from dbx.pixels.table.folder import TableFolder
 from dbx.pixels.table.log import DeltaLog
-from dbx.pixels.table.parquet import conform, last_of_each_path
+from dbx.pixels.table.parquet import conform, last_of_each_path, require_paths
 from dbx.pixels.table.prefixes import may_hold, under
 from dbx.pixels.table.schema import KNOWN_SCHEMA, MODIFICATION_TIME
 from dbx.pixels.table.seen import SeenPaths
@@ -242,8 +242,7 @@ class ObjectTable:
             return self._apply(lambda: changes_of_removing_under(prefixes, self._log))
 
     def _conformed(self, rows: pa.Table) -> pa.Table:
-        if "path" not in rows.column_names or rows["path"].null_count:
-            raise ArgumentError("path", "is absent", "Every row needs the path of its object.")
+        require_paths(rows)
         self._log.add_columns(rows.schema)
         try:
             chunk = conform(rows, self.schema)

@@ -19,6 +19,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
 
+from dbx.pixels.errors import ArgumentError
 from dbx.pixels.table.folder import FILE_ERRORS
 
 #: Columns with least and greatest values in the Delta log.
@@ -217,6 +218,18 @@ def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
         column = rows[field.name] if field.name in given else pa.nulls(rows.num_rows, field.type)
         columns.append(column if column.type.equals(field.type) else column.cast(field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def require_paths(rows: pa.Table) -> None:
+    """Find out whether each row says which object it is of.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no column `path`, or a path is null.
+    """
+    if "path" not in rows.column_names or rows["path"].null_count:
+        raise ArgumentError("path", "is absent", "Every row needs the path of its object.")
 
 
 def last_of_each_path(rows: pa.Table) -> pa.Table:

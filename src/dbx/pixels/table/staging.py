@@ -17,8 +17,15 @@ from dbx.pixels.table.draft import Draft, file_slices
 from dbx.pixels.table.duck import reading, scan
 from dbx.pixels.table.folder import FILE_ERRORS, TableFolder
 from dbx.pixels.table.log import DeltaLog
-from dbx.pixels.table.objects import Committed, ObjectTable, StreamTransaction
-from dbx.pixels.table.parquet import conform, delete_files, last_of_each_path, read_rows, write_sorted
+from dbx.pixels.table.objects import ATTEMPTS, Committed, ObjectTable, StreamTransaction
+from dbx.pixels.table.parquet import (
+    conform,
+    delete_files,
+    last_of_each_path,
+    read_rows,
+    require_paths,
+    write_sorted,
+)
 from dbx.pixels.table.seen import SeenPaths
 
 
@@ -83,9 +90,12 @@ def stage(rows: pa.Table, location: str, version: int) -> Staged:
 
     Raises
     ------
+    ArgumentError
+        If there is no column `path`, or a path is null.
     TableError
         If the table cannot be read or written here.
     """
+    require_paths(rows)
     log, seen = _view(location, version)
     chunk = last_of_each_path(conform(rows, log.schema))
     changes = changes_of_saving(chunk, log, seen)
@@ -145,8 +155,8 @@ def commit_staged(
 ) -> Committed:
     """Commit what several machines staged, in one commit.
 
-    If another writer was first, or several machines had a row of one path, the staged rows are saved anew from their
-    files.
+    If another writer was first, and touched the same objects or files, or several machines had a row of one path, the
+    staged rows are saved anew from their files.
 
     Parameters
     ----------
@@ -175,15 +185,34 @@ def commit_staged(
         sum(part.filled for part in staged),
         sum(part.unchanged for part in staged),
     )
-    if log.version != version or not _are_distinct(files, log):
-        return _save_again(table, [file.path for file in files], counts.unchanged, transaction)
-    draft = Draft(_dropping(staged, log), log)
-    adds = [*draft.adds, *(file.add for file in files)]
-    is_needed = adds or draft.removed or transaction
-    if is_needed and not log.commit(adds, draft.removed, transactions=dict([transaction]) if transaction else {}):
+    attempts = ATTEMPTS if _are_distinct(files, log) else 0
+    for _ in range(attempts):
+        # Whether the table holds a transaction by now is looked up when its rows are saved anew.
+        if log.version != version and (transaction or not _still_holds(staged, version, log)):
+            break
+        draft = Draft(_dropping(staged, log), log)
+        adds = [*draft.adds, *(file.add for file in files)]
+        is_needed = adds or draft.removed or transaction
+        if not is_needed or log.commit(adds, draft.removed, transactions=dict([transaction]) if transaction else {}):
+            return counts._replace(version=table.refresh())
         draft.discard()
-        return _save_again(table, [file.path for file in files], counts.unchanged, transaction)
-    return counts._replace(version=table.refresh())
+    return _save_again(table, [file.path for file in files], counts.unchanged, transaction)
+
+
+def _still_holds(staged: Sequence[Staged], version: int, log: DeltaLog) -> bool:
+    """Tell whether what was found at an older version holds at the one looked at.
+
+    It does if the files that rows leave are still there, and those that came since have none of the paths staged.
+    """
+    if not all(uri in log.files for part in staged for uri in part.dropped):
+        return False
+    before = DeltaLog(log.folder, version).files
+    came = [uri for uri in log.files if uri not in before]
+    with reading(log.folder) as connection:
+        given = scan((log.folder.uri(file.path) for part in staged for file in part.files), log.schema)
+        sql = f"SELECT count(*) FROM {given} WHERE path IN (SELECT path FROM {scan(came, log.schema)})"
+        ((met,),) = connection.execute(sql).fetchall()
+    return not met
 
 
 def _save_again(
