@@ -24,7 +24,7 @@ from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.ingest import Summary, ingest
 from dbx.pixels.catalog.selection import Archives
 from dbx.pixels.dicom import DicomMetaExtractor, DicomPlot, DicomThumbnailExtractor
-from dbx.pixels.errors import ArgumentError
+from dbx.pixels.errors import ArgumentError, EngineError
 
 from conftest import TEST_FILES
 
@@ -276,6 +276,14 @@ class SparkChecks:
         catalog.save(df.union(df).repartition(2))
         catalog.save(df.union(df).repartition(2))
         assert rows(catalog).num_rows == 3
+
+    def test_rows_that_do_not_say_which_object_they_are_of(self, spark: SparkSession, folder: Path, home: Path) -> None:
+        catalog = Catalog(spark, home=str(home))
+        df = catalog.catalog(folder)
+        for pathless in (df.drop("path"), df.selectExpr("nullif(extension, 'txt') AS path", "length")):
+            with pytest.raises((ArgumentError, EngineError), match="path: is absent"):
+                catalog.save(pathless)
+        assert rows(catalog).num_rows == 0
 
     def test_overwriting_leaves_what_was_given(self, spark: SparkSession, folder: Path, home: Path) -> None:
         catalog = Catalog(spark, home=str(home))

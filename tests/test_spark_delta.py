@@ -22,7 +22,7 @@ from dbx.pixels.catalog.on_spark import save_batch
 from dbx.pixels.catalog.stream_on_spark import ObjectReader
 from dbx.pixels.catalog.streaming import Stream
 from dbx.pixels.dicom import DicomMetaExtractor
-from dbx.pixels.errors import TableError, TableNotFoundError
+from dbx.pixels.errors import ArgumentError, TableError, TableNotFoundError
 from dbx.pixels.table.named import NamedTable
 from dbx.pixels.table.names import TableName
 from dbx.pixels.table.objects import ObjectTable, StreamTransaction
@@ -210,6 +210,13 @@ class TestColumns:
         assert saved.pop("/elsewhere") == ("me", {"a": "b"}, None)
         assert sorted(saved.values(), key=str) == [(None, None, "CT"), (None, None, "MR"), (None, None, None)]
 
+    def test_rows_that_do_not_say_which_object_they_are_of(self, by_name: Catalog, folder: Path) -> None:
+        df = by_name.catalog(folder)
+        for pathless in (df.drop("path"), df.selectExpr("nullif(extension, 'txt') AS path", "length")):
+            with pytest.raises(ArgumentError, match="path: is absent"):
+                by_name.save(pathless)
+        assert rows(by_name).num_rows == 0
+
     def test_columns_of_the_rows_are_added(self, by_name: Catalog, folder: Path) -> None:
         df = by_name.catalog(folder)
         by_name.save(df)
@@ -240,7 +247,8 @@ class TestTransactions:
         for _ in range(2):
             reader = ObjectReader(stream, TableName.parse(name))  # in a process that has no session
             reader.prepareForTriggerAvailableNow()
-            planned = [objects.num_rows for _, objects in stream.checkpoint(name).unsaved()]
+            checkpoint = stream.checkpoint(name)
+            planned = [checkpoint.objects(number).num_rows for number in checkpoint.unsaved()]
             assert planned == [2, 1]
 
     def test_a_transaction_that_delta_skipped_is_not_taken_for_done(

@@ -75,14 +75,17 @@ class Checkpoint:
 
     def mark_all_saved(self, last: int) -> None:
         """Remember that all batches up to one are in the table."""
-        for number in self._numbers(self._plans) - self._numbers(self._saved):
+        for number in self.unsaved():
             if number <= last:
                 self.mark_saved(number)
 
-    def unsaved(self) -> Iterator[tuple[int, pa.Table]]:
-        """Yield number and objects of the batches that were planned and not marked as saved."""
-        for number in sorted(self._numbers(self._plans) - self._numbers(self._saved)):
-            yield number, pq.read_table(self._plans / f"{number:012d}", schema=LISTED_SCHEMA)
+    def unsaved(self) -> list[int]:
+        """Return the numbers of the batches that were planned and not marked as saved, in order."""
+        return sorted(self._numbers(self._plans) - self._numbers(self._saved))
+
+    def objects(self, number: int) -> pa.Table:
+        """Return the objects of a planned batch."""
+        return pq.read_table(self._plans / f"{number:012d}", schema=LISTED_SCHEMA)
 
     def planned(self) -> pa.Table:
         """Return every object that was ever planned, as it was planned last, in `KNOWN_SCHEMA`."""

@@ -39,6 +39,7 @@ from dbx.pixels.storage.paths import is_remote
 from dbx.pixels.table.named import NamedTable
 from dbx.pixels.table.names import TableName, is_path, table_location
 from dbx.pixels.table.objects import ObjectTable, StreamTransaction
+from dbx.pixels.table.parquet import require_paths
 from dbx.pixels.table.principal import EVERYTHING, Principal
 from dbx.pixels.table.schema import TABLE_SCHEMA
 from dbx.pixels.table.staging import Staged, commit_staged, reach, stage
@@ -132,15 +133,18 @@ class SparkEngine:
         """Find out whether executors have what they need, and reach the table; once for each table."""
         if isinstance(table, ObjectTable):
             identity = table.log.table_id
-            reaching: Callable[[], None] = partial(reach, table.location, identity)
+            self._check(identity, partial(reach, table.location, identity))
         else:
-            identity, reaching = str(table.name), _reach_nothing  # only Spark itself goes there
-        if identity not in self._checked:
+            self._check("", _reach_nothing)  # only Spark itself goes there
+
+    def _check(self, what: str, reaching: Callable[[], None]) -> None:
+        if what not in self._checked:
             self._tasks = check_executors(self._session, reaching)
-            self._checked.add(identity)
+            self._checked.add(what)
 
     def objects(self, make_batches: Batches) -> Any:
-        """Make a DataFrame of objects, which are listed now and here."""
+        """Make a DataFrame of objects, which are listed now and here, once it is known that executors can take them."""
+        self._check("", _reach_nothing)
         return spread(self._session, pa.Table.from_batches(make_batches(), LISTED_SCHEMA))
 
     def save(self, df: Any, table: Table, tally: Tally, met: Known) -> None:
@@ -243,6 +247,7 @@ def save_batch(df: Any, table: Table, tally: Tally, transaction: StreamTransacti
 
 
 def _save(df: Any, table: Table, tally: Tally, met: Known, transaction: StreamTransaction | None = None) -> None:
+    require_paths(SparkFrame.of(df).schema.empty_table())
     if isinstance(table, ObjectTable):
         reports = _save_staged(df, table, met, transaction)
     else:

@@ -71,9 +71,9 @@ class ObjectReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
     def partitions(self, start: dict, end: dict) -> Sequence[InputPartition]:
         return [
             InputPartition(part)
-            for number, rows in self._checkpoint.unsaved()
+            for number in self._checkpoint.unsaved()
             if start["plan"] < number <= end["plan"]
-            for part in parts_of(rows)
+            for part in parts_of(self._checkpoint.objects(number))
         ]
 
     def read(self, partition: InputPartition) -> Iterator[tuple]:
@@ -83,7 +83,7 @@ class ObjectReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._checkpoint.mark_all_saved(end["plan"])
 
     def _next(self, after: int) -> int | None:
-        return next((number for number, _ in self._checkpoint.unsaved() if number > after), None)
+        return next((number for number in self._checkpoint.unsaved() if number > after), None)
 
     def _plan(self) -> None:
         table = ObjectTable.find(self._table) if isinstance(self._table, str) else None

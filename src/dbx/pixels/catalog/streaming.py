@@ -131,8 +131,8 @@ def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
 
     with checkpoint.exclusive():
         while True:
-            for number, listed in checkpoint.unsaved():
-                save(number, listed)
+            for number in checkpoint.unsaved():
+                save(number, checkpoint.objects(number))
             for number, listed in plan_batches(stream, checkpoint, ObjectTable.find(table.location)):
                 save(number, listed)
             if stream.interval is None:

@@ -22,7 +22,7 @@ from pyspark.sql import types as st
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.frame import received, spread
 from dbx.pixels.engine.spark.types import arrow_schema, spark_schema
-from dbx.pixels.errors import CommitConflictError, EngineError, TableError
+from dbx.pixels.errors import ArgumentError, CommitConflictError, EngineError, TableError
 from dbx.pixels.table.changes import IDENTITY, filled_columns
 from dbx.pixels.table.columns import same_type, with_ours, without_known
 from dbx.pixels.table.log import CONFIGURATION
@@ -211,7 +211,7 @@ class NamedTable:
         Raises
         ------
         ArgumentError
-            If a column is of a type that Delta does not have.
+            If there is no column `path`, a path is null, or a column is of a type that Delta does not have.
         TableError
             If a column's type differs from the table's, the table cannot be written, or holds the transaction, but not
             the rows.
@@ -221,8 +221,11 @@ class NamedTable:
         schema = arrow_schema(df.schema)
         self.add_columns(schema)
         with telling():
-            found = df.agg(F.count("path"), F.countDistinct("path"), F.min("path"), F.max("path")).first()
-        rows, paths, least, greatest = found
+            path = F.col("path")
+            found = df.agg(F.count(F.lit(1)), F.count(path), F.countDistinct(path), F.min(path), F.max(path)).first()
+        rows, with_path, paths, least, greatest = found
+        if rows > with_path:
+            raise ArgumentError("path", "is absent", "Every row needs the path of its object.")
         if not rows:
             return
         given = df if rows == paths else df.dropDuplicates(["path"])
