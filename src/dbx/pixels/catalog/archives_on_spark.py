@@ -13,7 +13,7 @@ from dbx.pixels.catalog.archives import extracted_batch, member_batches, rows_of
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.catalog.selection import Archives, Selection, outermost
 from dbx.pixels.engine.spark.failures import telling
-from dbx.pixels.engine.spark.frame import SparkFrame, packed, spread, unpacked
+from dbx.pixels.engine.spark.frame import SparkFrame, packed, received, spread, unpacked
 from dbx.pixels.errors import ArchiveError, StorageError
 from dbx.pixels.storage import Home
 
@@ -94,7 +94,7 @@ def _extract(session: Any, told: dict[str, _Members], selection: Selection, home
     df = SparkFrame.of(spread(session, rows, least_rows=1)).map_batches(
         partial(extracted_batch, selection=selection, home=home), LISTED_SCHEMA
     )
-    extracted = pa.table(df.toArrow()).cast(LISTED_SCHEMA)
+    extracted = pa.Table.from_batches(received(df, LISTED_SCHEMA), LISTED_SCHEMA)
     places: dict[str, list[int]] = {path: [] for path in told}
     for place, original in enumerate(extracted["original_path"].to_pylist()):
         places[outermost(original)].append(place)
