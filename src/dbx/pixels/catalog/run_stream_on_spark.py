@@ -14,7 +14,7 @@ from pyspark.errors import PySparkException
 from dbx.pixels.catalog.checkpoint import Checkpoint, identity
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.engines import Address, Table
-from dbx.pixels.catalog.streaming import Stream
+from dbx.pixels.catalog.streaming import Stream, plan
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.table.named import NamedTable
 from dbx.pixels.table.objects import ObjectTable, StreamTransaction
@@ -81,6 +81,11 @@ def run_stream(
     spark_checkpoint = checkpoint.folder / "spark"
     tallies = checkpoint.folder / "tallies"
     with checkpoint.exclusive(), telling():
+        if stream.interval is None and not stream.cloud_files:
+            table.refresh()
+            plan(stream, checkpoint, table)
+            if not checkpoint.unsaved():
+                return Tally()  # at once: Spark takes seconds to find that there is nothing to do
         shutil.rmtree(tallies, ignore_errors=True)
         batches = _SaveBatch(table.address, identity(spark_checkpoint), tallies, save)
         writer = df.writeStream.foreachBatch(batches).option("checkpointLocation", _for_java(spark_checkpoint))

@@ -12,7 +12,7 @@ from pyspark.sql.streaming.datasource import SupportsTriggerAvailableNow
 
 from dbx.pixels.catalog.engines import Address
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
-from dbx.pixels.catalog.streaming import Stream, plan_batches
+from dbx.pixels.catalog.streaming import Stream, plan
 from dbx.pixels.engine.spark.frame import PARTS, parts_of, unpacked_parts
 from dbx.pixels.engine.spark.types import spark_schema
 from dbx.pixels.table.objects import ObjectTable
@@ -53,19 +53,19 @@ class ObjectReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
         self._stream = stream
         self._table = table
         self._checkpoint = stream.checkpoint(str(table))
-        self._is_planned = False
 
     def initialOffset(self) -> dict:
         return {"plan": 0}
 
     def prepareForTriggerAvailableNow(self) -> None:
-        self._plan()
-        self._is_planned = True
+        pass  # whoever runs a stream that ends has planned its batches before
 
     def latestOffset(self, start: dict, limit: Any) -> dict:  # noqa: ARG002
         after = start["plan"]
-        if self._next(after) is None and not self._is_planned:
-            self._plan()
+        if self._stream.interval is not None and self._next(after) is None:
+            plan(
+                self._stream, self._checkpoint, ObjectTable.find(self._table) if isinstance(self._table, str) else None
+            )
         return {"plan": self._next(after) or after}
 
     def partitions(self, start: dict, end: dict) -> Sequence[InputPartition]:
@@ -84,11 +84,6 @@ class ObjectReader(DataSourceStreamReader, SupportsTriggerAvailableNow):
 
     def _next(self, after: int) -> int | None:
         return next((number for number in self._checkpoint.unsaved() if number > after), None)
-
-    def _plan(self) -> None:
-        table = ObjectTable.find(self._table) if isinstance(self._table, str) else None
-        for _ in plan_batches(self._stream, self._checkpoint, table):
-            pass
 
 
 def stream_frame(session: Any, stream: Stream, table: Address, alias: str) -> Any:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from dbx.pixels.catalog.checkpoint import Checkpoint
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.discovery import Discovery
-from dbx.pixels.catalog.known import Known
+from dbx.pixels.catalog.known import Knowing, Known
 from dbx.pixels.catalog.objects import LISTED_SCHEMA, object_frame
 from dbx.pixels.catalog.selection import Selection
 from dbx.pixels.engine.frame import Frame, Operation
@@ -143,7 +143,13 @@ def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
                 return tally
 
 
-def plan_batches(stream: Stream, checkpoint: Checkpoint, table: ObjectTable | None) -> Iterator[tuple[int, pa.Table]]:
+def plan(stream: Stream, checkpoint: Checkpoint, table: Knowing | None) -> None:
+    """Plan all batches that there are."""
+    for _ in plan_batches(stream, checkpoint, table):
+        pass
+
+
+def plan_batches(stream: Stream, checkpoint: Checkpoint, table: Knowing | None) -> Iterator[tuple[int, pa.Table]]:
     """Look for objects that neither the table nor the checkpoint knows, and plan the batches that they make.
 
     Yields
