@@ -19,8 +19,7 @@ from pyspark.sql import SparkSession
 from dbx.pixels import Catalog
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.on_spark import save_batch
-from dbx.pixels.catalog.stream_on_spark import ObjectReader
-from dbx.pixels.catalog.streaming import Stream
+from dbx.pixels.catalog.streaming import Stream, plan
 from dbx.pixels.dicom import DicomMetaExtractor
 from dbx.pixels.errors import ArgumentError, TableError, TableNotFoundError
 from dbx.pixels.table.named import NamedTable
@@ -239,17 +238,16 @@ class TestTransactions:
         save_batch(batch, table, tally, StreamTransaction("stream", 1))
         assert (rows(by_name).num_rows, versions(by_name)) == (3, done)
 
-    def test_what_a_stream_has_planned_is_not_planned_again(
-        self, by_name: Catalog, name: str, folder: Path, tmp_path: Path
+    def test_what_a_stream_has_planned_or_the_table_knows_is_not_planned_again(
+        self, by_name: Catalog, spark: SparkSession, name: str, folder: Path, tmp_path: Path
     ) -> None:
+        by_name.save(by_name.catalog(folder / "notes.txt"))
         selection = by_name.selection(folder, pattern=None, recurse=True, archives="skip", extract_to=None)
-        stream = Stream(selection, by_name.home, tmp_path / "checkpoint", 2, None)
+        stream = Stream(selection, by_name.home, tmp_path / "checkpoint", 1, None)
+        checkpoint = stream.checkpoint(name)
         for _ in range(2):
-            reader = ObjectReader(stream, TableName.parse(name))  # in a process that has no session
-            reader.prepareForTriggerAvailableNow()
-            checkpoint = stream.checkpoint(name)
-            planned = [checkpoint.objects(number).num_rows for number in checkpoint.unsaved()]
-            assert planned == [2, 1]
+            plan(stream, checkpoint, NamedTable(spark, TableName.parse(name)))
+            assert [checkpoint.objects(number).num_rows for number in checkpoint.unsaved()] == [1, 1]
 
     def test_a_transaction_that_delta_skipped_is_not_taken_for_done(
         self, by_name: Catalog, spark: SparkSession, name: str, folder: Path
