@@ -16,7 +16,7 @@ from dbx.pixels import Catalog
 from dbx.pixels.index import Level, Search, ServingIndex
 from dbx.pixels.table import EVERYTHING, ObjectTable, optimize
 from index_table import instance, paths, shown
-from table_rows import rows
+from table_rows import ct_slice, rows
 
 if TYPE_CHECKING:
     from index_fixtures import OpenIndex
@@ -264,3 +264,16 @@ def answers(index: ServingIndex) -> dict[str, object]:
 def rebuilt(index: ServingIndex) -> ServingIndex:
     index.rebuild()
     return index
+
+
+def test_much_metadata_that_is_added_at_once_fits_into_little_memory(
+    open_index: OpenIndex, table: ObjectTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbx.pixels.index.source._MEMORY_LIMIT", "160MB")
+    index = open_index()
+    table.save(rows(instance("/first", 2)))
+    index.sync()
+    comments = json.dumps({"00204000": {"vr": "LT", "Value": ["o" * 20_000]}})
+    table.save(rows(*(ct_slice(f"/{at}", instance=at, meta=comments) for at in range(15_000))))
+    index.sync()
+    assert index.totals() == {Level.STUDY: 2, Level.SERIES: 2, Level.INSTANCE: 15_001}
