@@ -186,7 +186,7 @@ class Sources:
 
 def _database(folder: TableFolder) -> duckdb.DuckDBPyConnection:
     database = connect(folder)
-    # What is joined is the short list behind IN, not the rows with their metadata, however few they are estimated to be.
+    # What is kept for a join is the short list behind IN, not rows with metadata, however few they are thought to be.
     database.execute(f"""
         SET disabled_optimizers = 'build_side_probe_side';
         SET memory_limit = '{_MEMORY_LIMIT}'; SET threads = {min(_MOST_THREADS, os.cpu_count() or 1)};
