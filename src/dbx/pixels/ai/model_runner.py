@@ -18,7 +18,7 @@ from dbx.pixels.ai.models import ModelInfo, Models
 from dbx.pixels.ai.segmentation import Labelmap
 from dbx.pixels.ai.segmented import Segmented
 from dbx.pixels.ai.series import Series
-from dbx.pixels.errors import ModelNotReadyError, RunCancelledError, UnsuitableSeriesError
+from dbx.pixels.errors import RunCancelledError, UnsuitableSeriesError
 
 if TYPE_CHECKING:
     from dbx.pixels.ai.bundle import Bundle
@@ -58,19 +58,8 @@ class ModelRunner:
         return _of_this_process, (self._models.folder, self._device)
 
     def ready(self, model: str) -> ModelInfo:
-        """Return what is known of a model that can be run.
-
-        Raises
-        ------
-        ModelNotFoundError
-            If there is none of this name.
-        ModelNotReadyError
-            If it cannot be run.
-        """
-        info = self._models.info(model)
-        if not info.is_ready:
-            raise ModelNotReadyError(model, "is not ready", info.reason)
-        return info
+        """Return what is known of a model that can be run, as `Models.ready`."""
+        return self._models.ready(model)
 
     def run_on_series(
         self,

@@ -117,6 +117,21 @@ class Models:
             raise TrainingError(name, problem, "Use a bundle that has one, or pixels models new.")
         return info
 
+    def ready(self, name: str) -> ModelInfo:
+        """Return what is known of a model that can be run.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is none of this name.
+        ModelNotReadyError
+            If it cannot be run.
+        """
+        info = self.info(name)
+        if not info.is_ready:
+            raise ModelNotReadyError(name, "is not ready", info.reason)
+        return info
+
     def open(self, name: str, version: str | None = None, device: str | None = None) -> Bundle:
         """Load a model so that it can be run.
 
@@ -140,9 +155,7 @@ class Models:
         EngineError
             If what AI needs is not installed.
         """
-        info = self.info(name)
-        if not info.is_ready:
-            raise ModelNotReadyError(name, "is not ready", info.reason)
+        info = self.ready(name)
         chosen = self.versions(name).find(version or info.version)
         from dbx.pixels.ai.bundle import Bundle
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from dbx.pixels import __version__
 from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.tracking import mlflow_client
-from dbx.pixels.errors import ModelNotReadyError
 from dbx.pixels.storage import Home
 
 if TYPE_CHECKING:
@@ -131,9 +130,7 @@ def save_served(models: Models, name: str, version: str, source: Mapping[str, An
     ModelNotReadyError
         If it cannot be run.
     """
-    info = models.info(name)
-    if not info.is_ready:
-        raise ModelNotReadyError(name, "is not ready", info.reason)
+    models.ready(name)
     # MLflow warns, unfiltered, of what is not needed where there is a signature: type hints and examples.
     with tempfile.TemporaryDirectory() as staging, warnings.catch_warnings(record=True):
         from mlflow.pyfunc import save_model
