@@ -17,7 +17,7 @@ AI ?=
 ARGS ?=
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup setup-test viewer demo lint test bench fuzz wheel clean
+.PHONY: help setup setup-test viewer demo lint test bench soak fuzz wheel clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ lint: setup-test ## check style, types and the floor plan
 
 bench: $(VENV)/bench-tools $(VENV)/ai $(VENV)/spark ## measure speed and memory against the baselines
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: setup-test ## run the tests that take minutes each, of which `make test` has short ones
+	@$(BIN)/pytest --quiet --numprocesses=auto --dist=loadfile --durations=10 -m soak
 
 fuzz: setup-test ## throw broken files at the native core (FUZZ_SECONDS=60)
 	@$(BIN)/python fuzz/run.py --seconds $(FUZZ_SECONDS)

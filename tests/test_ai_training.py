@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -460,6 +461,7 @@ def test_one_that_is_killed_goes_on_from_its_last_epoch(ward: Ward) -> None:
     assert os.getsid(worker) == worker  # neither the terminal nor the server takes it along
     assert os.getpriority(os.PRIO_PROCESS, worker) > os.getpriority(os.PRIO_PROCESS, 0)
     os.kill(worker, signal.SIGKILL)
+    untell_last_epoch(ward.catalog.home.trainings / task.id)
     before = ward.trainings.find(task.id)
     assert before.status is Status.RUNNING
     after = wait(ward.trainings, task.id, lambda task: task.epoch > before.epoch)
@@ -476,6 +478,14 @@ def test_one_that_is_killed_goes_on_from_its_last_epoch(ward: Ward) -> None:
     assert steps == set(range(1, ended.epoch + 1))
     assert [point["epoch"] for point in ward.trainings.curve(task.id)] == sorted(steps)
     assert run.info.status == "KILLED"
+
+
+def untell_last_epoch(training: Path) -> None:
+    """Make it as if the process had been killed when the epoch's state was written, and nothing told of it."""
+    folder = TaskFolder(training)
+    epoch = torch.load(folder.checkpoint, weights_only=True)["epoch"]
+    told = [point for point in folder.curve() if point["epoch"] < epoch]
+    (training / "curve.json").write_text(json.dumps(told))
 
 
 @_PROCESSES

@@ -123,14 +123,20 @@ class Learning:
         state = torch.load(self._folder.checkpoint, map_location="cpu", weights_only=True)
         workflow.load(state["workflow"])
         self._before, self._baseline, self._best = state["before"], state["baseline"], state["best"]
+        if state["epoch"] not in {point["epoch"] for point in self._folder.curve()}:  # killed before it was told
+            self._tell_epoch(state["epoch"], state["loss"], state["dice"])
 
     def _after_epoch(self, workflow: Workflow, epoch: int, loss: float, dice: float | None) -> None:
         if dice is not None and (self._best is None or dice >= self._best):  # of equal ones, the one with more learned
             self._best = dice
             self._save(self._folder.best, {"model": workflow.network.state_dict(), "epoch": epoch, "dice": dice})
             self._run.pictures(epoch, [overlay(*sample) for sample in workflow.samples])
+        measured = {"epoch": epoch, "loss": loss, "dice": dice}
         measured_by = {"before": self._before, "baseline": self._baseline, "best": self._best}
-        self._save(self._folder.checkpoint, {"workflow": workflow.state(), **measured_by})
+        self._save(self._folder.checkpoint, {"workflow": workflow.state(), **measured, **measured_by})
+        self._tell_epoch(epoch, loss, dice)
+
+    def _tell_epoch(self, epoch: int, loss: float, dice: float | None) -> None:
         self._run.epoch(epoch, {"loss": loss, "dice": dice})
         self._folder.add_to_curve(epoch, loss, dice)
         measured = {} if dice is None else {"dice": dice, "best_metric": self._best}
