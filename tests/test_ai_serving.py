@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -63,19 +64,25 @@ class Nobody:
         return "false"
 
 
-@pytest.fixture
-def index(catalog: Catalog, tmp_path: Path) -> ServingIndex:
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """That of all tests here: MLflow takes seconds to make, and a model to register."""
+    return Catalog(home=str(tmp_path_factory.mktemp("serving") / "home"))
+
+
+@pytest.fixture(scope="module")
+def index(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> ServingIndex:
     """A phantom, and a model that finds what is brighter than 100 HU."""
     write_bundle(catalog.home.models, "bright")
-    return ingested(catalog, write(tmp_path / "ct", phantom(SLICES, SIZE)))
+    return ingested(catalog, write(tmp_path_factory.mktemp("ct"), phantom(SLICES, SIZE)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def series_uid(index: ServingIndex) -> str:  # noqa: ARG001
     return str(phantom(SLICES, SIZE)[0].SeriesInstanceUID)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def local(catalog: Catalog, index: ServingIndex, series_uid: str) -> Segmented:
     """What the runner finds here."""
     found = Runner(Models(catalog.home.models), index).run("bright", series_uid, EVERYTHING)
@@ -83,27 +90,35 @@ def local(catalog: Catalog, index: ServingIndex, series_uid: str) -> Segmented:
     return found
 
 
-@pytest.fixture
-def serve(catalog: Catalog, index: ServingIndex, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:  # noqa: ARG001
+@pytest.fixture(scope="module")
+def serve(catalog: Catalog, index: ServingIndex) -> Iterator[Callable[..., str]]:  # noqa: ARG001
     """Register a model, and serve it as MLflow does, on a free port; returns the endpoint's URL."""
-    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")  # MLflow sets it for good
-    servers: list[tuple[uvicorn.Server, threading.Thread]] = []
+    with ExitStack() as servers:
 
-    def serve_one(source: dict[str, Any] | None = None, model: str = "bright") -> str:
-        Registry(catalog.home).register(model, "0.1.0", source or table_config(catalog))
-        registered = mlflow_client(catalog.home).get_model_version_by_alias(model, "champion")
-        app = init(load_model(registered.source))
-        listener = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        servers.append((server, thread))
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+        def serve_one(source: dict[str, Any] | None = None, model: str = "bright") -> str:
+            Registry(catalog.home).register(model, "0.1.0", source or table_config(catalog))
+            registered = mlflow_client(catalog.home).get_model_version_by_alias(model, "champion")
+            return servers.enter_context(_served(init(load_model(registered.source))))
 
-    yield serve_one
-    for server, thread in servers:
-        server.should_exit = True
-        thread.join()
+        servers.enter_context(pytest.MonkeyPatch.context()).setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
+        yield serve_one  # MLflow sets that variable for good
+
+
+@contextmanager
+def _served(app: Any) -> Iterator[str]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def endpoint(serve: Callable[..., str]) -> str:
+    """The URL of the model, served with series from the table."""
+    return serve()
 
 
 def ask(url: str, **inputs: Any) -> httpx.Response:
@@ -119,31 +134,32 @@ def segmentations(catalog: Catalog) -> list[dict[str, Any]]:
 
 
 def test_it_answers_with_the_path_of_a_proposal_in_the_table(
-    serve: Callable[..., str], catalog: Catalog, index: ServingIndex, series_uid: str, local: Segmented
+    endpoint: str, catalog: Catalog, index: ServingIndex, series_uid: str, local: Segmented
 ) -> None:
-    answer = ask(serve(), series_uid=series_uid, params={}).json()["predictions"]
+    before = segmentations(catalog)
+    answer = ask(endpoint, series_uid=series_uid, params={}).json()["predictions"]
     assert (answer["model"], answer["version"], answer["labels"]) == ("bright", "0.1.0", {"bright": 1})
     assert answer["metrics"]["volumes_ml"] == pytest.approx(local.volumes_ml)
     expected = {"path": answer["seg_path"], "label_state": "proposal", "model": "bright", "model_version": "0.1.0"}
-    assert segmentations(catalog) == [expected]
+    assert [row for row in segmentations(catalog) if row not in before] == [expected]
     stored = pydicom.dcmread(catalog.home.local_path(answer["seg_path"]))
     series = read_series(index, series_uid, EVERYTHING)
     assert np.array_equal(read_segmentation(stored, series, labels=answer["labels"]).values, local.labelmap)
 
 
 def test_it_answers_with_bytes_and_leaves_the_table_alone(
-    serve: Callable[..., str], catalog: Catalog, index: ServingIndex, series_uid: str, local: Segmented
+    endpoint: str, catalog: Catalog, index: ServingIndex, series_uid: str, local: Segmented
 ) -> None:
-    answer = ask(serve(), series_uid=series_uid, output="bytes").json()["predictions"]
+    before = segmentations(catalog)
+    answer = ask(endpoint, series_uid=series_uid, output="bytes").json()["predictions"]
     segmentation = pydicom.dcmread(BytesIO(base64.b64decode(answer["seg"])))
     series = read_series(index, series_uid, EVERYTHING)
     assert np.array_equal(read_segmentation(segmentation, series, labels=answer["labels"]).values, local.labelmap)
     assert "seg_path" not in answer
-    assert segmentations(catalog) == []
+    assert segmentations(catalog) == before
 
 
-def test_what_it_cannot_answer_has_a_status_and_a_reason(serve: Callable[..., str], series_uid: str) -> None:
-    url = serve()
+def test_what_it_cannot_answer_has_a_status_and_a_reason(endpoint: str, series_uid: str) -> None:
     for inputs, status, reason in (
         ({"series_uid": "1.2.3"}, 404, "1.2.3: there is no such series"),
         ({"series_uid": series_uid, "params": {"points": [[1, 2, 3]]}}, 400, "points: is no parameter of bright"),
@@ -151,7 +167,7 @@ def test_what_it_cannot_answer_has_a_status_and_a_reason(serve: Callable[..., st
         ({"series_uid": series_uid, "output": "picture"}, 400, "Ask for path, bytes or info."),
         ({"params": {}}, 400, "Model is missing inputs ['series_uid']"),
     ):
-        answer = ask(url, **inputs)
+        answer = ask(endpoint, **inputs)
         assert (answer.status_code, reason in answer.json()["message"]) == (status, True), answer.text
 
 
@@ -172,6 +188,7 @@ def test_prompts_reach_the_model(
 def test_series_come_from_a_dicomweb_server_and_segmentations_go_back(
     serve: Callable[..., str], index: ServingIndex, catalog: Catalog, series_uid: str, local: Segmented
 ) -> None:
+    before = segmentations(catalog)
     with running(catalog) as server:
         url = serve(dicom_web_config(server.dicomweb))
         for _ in range(2):  # the second time it is fetched anew
@@ -180,7 +197,7 @@ def test_series_come_from_a_dicomweb_server_and_segmentations_go_back(
         answer = ask(url, series_uid=series_uid).json()["predictions"]
         assert "seg_path" not in answer
         assert ask(url, series_uid="1.2.3").status_code == 404
-    assert segmentations(catalog) == []
+    assert segmentations(catalog) == before
     answer = ask(url, series_uid=series_uid)
     assert answer.status_code == 500
     assert "cannot be read from" in answer.json()["message"]
@@ -190,9 +207,9 @@ def test_series_come_from_a_dicomweb_server_and_segmentations_go_back(
 
 
 def test_a_remote_runner_finds_what_a_local_one_does(
-    serve: Callable[..., str], catalog: Catalog, index: ServingIndex, series_uid: str, local: Segmented
+    endpoint: str, catalog: Catalog, index: ServingIndex, series_uid: str, local: Segmented
 ) -> None:
-    remote = RemoteRunner(serve() + "/invocations", index)
+    remote = RemoteRunner(endpoint + "/invocations", index)
     assert remote.info() == remote.ready("bright") == Models(catalog.home.models).info("bright")
     told: list[tuple[float, str]] = []
     found = remote.run("bright", series_uid, EVERYTHING, on_progress=lambda *progress: told.append(progress))
@@ -204,9 +221,9 @@ def test_a_remote_runner_finds_what_a_local_one_does(
 
 
 def test_a_remote_runner_refuses_as_a_local_one_does(
-    serve: Callable[..., str], catalog: Catalog, index: ServingIndex, series_uid: str, tmp_path: Path
+    endpoint: str, catalog: Catalog, index: ServingIndex, series_uid: str, tmp_path: Path
 ) -> None:
-    remote = RemoteRunner(serve(), index)
+    remote = RemoteRunner(endpoint, index)
     with pytest.raises(SeriesNotFoundError):
         remote.run("bright", series_uid, Nobody())
     with pytest.raises(ModelNotFoundError, match="It serves bright"):
@@ -227,10 +244,10 @@ def test_a_remote_runner_refuses_as_a_local_one_does(
 
 
 def test_a_server_runs_what_the_endpoint_serves_and_none_of_its_own(
-    serve: Callable[..., str], catalog: Catalog, series_uid: str, local: Segmented
+    endpoint: str, catalog: Catalog, series_uid: str, local: Segmented
 ) -> None:
     write_bundle(catalog.home.models, "dark")
-    with running(catalog, serving_endpoint=serve()) as server:
+    with running(catalog, serving_endpoint=endpoint) as server:
         url = f"{server.url}/monai"
         assert list(httpx.get(f"{url}/info/").json()["models"]) == ["bright"]
         answer = httpx.post(f"{url}/infer/bright?image={series_uid}&output=dicom_seg", timeout=120)
@@ -265,8 +282,8 @@ def test_a_model_that_is_not_ready_or_not_registered_is_not_served(catalog: Cata
     home = ["--home", str(catalog.home.root)]
     with pytest.raises(ModelNotReadyError, match="has no weights"):
         Registry(catalog.home).register("empty", "0.1.0", table_config(catalog))
-    answer = CliRunner().invoke(pixels, ["models", "serve", "bright", *home])
-    assert (answer.exit_code, "pixels models register bright" in answer.output) == (1, True)
+    answer = CliRunner().invoke(pixels, ["models", "serve", "empty", *home])
+    assert (answer.exit_code, "pixels models register empty" in answer.output) == (1, True)
     with pytest.raises(ModelError):
         Registry(catalog.home).register("none", "1", {})
 
@@ -279,8 +296,8 @@ def test_the_command_line_registers_and_serves(
     catalog: Catalog, index: ServingIndex, series_uid: str, local: Segmented, tmp_path: Path
 ) -> None:
     home = ["--home", str(catalog.home.root)]
-    told = subprocess.run([PIXELS, "models", "register", "bright", *home], capture_output=True, text=True, check=True)
-    assert told.stdout == "bright 0.1.0 is version 1 in MLflow: pixels models serve bright\n"
+    told = CliRunner().invoke(pixels, ["models", "register", "bright", *home])
+    assert re.fullmatch(r"bright 0\.1\.0 is version \d+ in MLflow: pixels models serve bright\n", told.stdout)
     with _serving(catalog.home.root, tmp_path) as url:
         assert np.array_equal(RemoteRunner(url, index).run("bright", series_uid, EVERYTHING).labelmap, local.labelmap)
         answer = ask(url, series_uid=series_uid, params={})

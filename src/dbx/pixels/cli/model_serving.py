@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 
 import click
 
@@ -51,22 +49,20 @@ def register(catalog: Catalog, name: str, dicom_web: str | None, unity_catalog: 
 def serve(name: str, home: str | None, port: int) -> None:
     """Serve the registered version of a model at http://127.0.0.1:PORT/invocations until interrupted."""
     from dbx.pixels.ai.registry import CHAMPION, Registry
-    from dbx.pixels.ai.tracking import tracking_uri
+    from dbx.pixels.ai.tracking import mlflow_client
 
     place = Home.from_environment(home)
     if Registry(place).follow_champion(name) is None:
         problem = "is not registered, or not in the version that is used"
         raise ModelError(name, problem, f"pixels models register {name}")
-    uri = tracking_uri(place)
-    environment = {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),  # of uvicorn
-        "MLFLOW_TRACKING_URI": uri,
-        "MLFLOW_REGISTRY_URI": uri,
-        "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": str(_LONGEST),
-    }
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", f"models:/{name}@{CHAMPION}"]
-    address = ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    os.execve(sys.executable, [*command, *address], os.environ | environment)
+    import uvicorn
+    from mlflow.pyfunc import load_model
+    from mlflow.pyfunc.scoring_server import init
+
+    # What `mlflow models serve` does in its third process, each of which imports MLflow for seconds.
+    os.environ["MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"] = str(_LONGEST)
+    registered = mlflow_client(place).get_model_version_by_alias(name, CHAMPION)
+    uvicorn.run(init(load_model(registered.source)), host="127.0.0.1", port=port)
 
 
 @click.command()
