@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dbx.pixels.dicom import dictionary
@@ -24,7 +23,9 @@ _FLAGS = ["-std=c++20", "-O0", "-g1", f"-I{_NATIVE}", *_SANITIZE]
 
 
 def build(folder: Path) -> Path | None:
-    """Compile what has changed since the last time.
+    """Compile, if something has changed since the last time.
+
+    All sources are one translation unit, which takes half the time: the headers of the standard are read once.
 
     Returns
     -------
@@ -34,19 +35,11 @@ def build(folder: Path) -> Path | None:
     folder.mkdir(parents=True, exist_ok=True)
     if not _has_sanitizers(folder):
         return None
-    newest_header = max(path.stat().st_mtime for path in _NATIVE.glob("*.hpp"))
-
-    def compile_one(source: Path) -> Path:
-        target = folder / f"{source.stem}.o"
-        needed = max(newest_header, source.stat().st_mtime)
-        if not target.exists() or target.stat().st_mtime < needed:
-            subprocess.run([*_COMPILER, *_FLAGS, "-c", str(source), "-o", str(target)], check=True)
-        return target
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(compile_one, _SOURCES))
-    program = folder / "driver"
-    subprocess.run([*_COMPILER, *_SANITIZE, *map(str, objects), "-o", str(program)], check=True)
+    whole, program = folder / "whole.cpp", folder / "driver"
+    newest = max(path.stat().st_mtime for path in [*_SOURCES, *_NATIVE.glob("*.hpp")])
+    if not program.exists() or program.stat().st_mtime < newest:
+        whole.write_text("".join(f'#include "{path}"\n' for path in _SOURCES))
+        subprocess.run([*_COMPILER, *_FLAGS, str(whole), "-o", str(program)], check=True)
     return program
 
 

@@ -41,7 +41,7 @@ CHANGES = st.lists(
 
 
 def test_broken_files_do_no_harm() -> None:
-    command = [sys.executable, RUN, "--seconds", "8", "--seed", "1"]
+    command = [sys.executable, RUN, "--seconds", "5", "--seed", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == NO_SANITIZERS and "CI" not in os.environ:
         pytest.skip(done.stderr.strip())
