@@ -40,7 +40,8 @@ def serve(application: WsgiApplication) -> Iterator[str]:
     """Serve an application on a free port of loopback; the value is its URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", 0, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    looks_every = 0.05  # seconds, whether it shall stop
+    thread = threading.Thread(target=server.serve_forever, args=(looks_every,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

