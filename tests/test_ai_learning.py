@@ -42,6 +42,8 @@ SLICES, SIZE = 16, 32
 
 #: Seconds that a busy machine may need to start a nice process that imports torch.
 _PATIENCE = 240
+#: Seconds in which a scorer, or its process, looks whether somebody waits.
+_SOME_LOOKS = 2.5
 
 
 @pytest.fixture
@@ -324,26 +326,32 @@ def processes() -> list[int]:
 
 @pytest.mark.timeout(2 * _PATIENCE)
 def test_series_are_scored_as_soon_as_nobody_waits(
-    catalog: Catalog, scorer: Scorer, models: Models, bright: ModelInfo
+    catalog: Catalog, scorer: Scorer, models: Models, bright: ModelInfo, caplog: pytest.LogCaptureFixture
 ) -> None:
     waiting = TaskFolder.create(catalog.home.trainings, {"model": "bright", "epochs": 1})  # nobody works on it
     with Foreground(catalog.home).running():
         assert scorer.scores(bright, EVERYTHING) == {}
-        time.sleep(5)
+        time.sleep(_SOME_LOOKS)
         assert not processes()
-    time.sleep(5)
+    time.sleep(_SOME_LOOKS)
     assert not processes()  # since a training is wanted
     waiting.stop()
     until(lambda: len(scorer.scores(bright, EVERYTHING)) == 2)
     until(lambda: not processes())
-    time.sleep(5)
+    time.sleep(_SOME_LOOKS)
     assert not processes()  # since all is scored
 
+    write_bundle(models.folder, "removed", threshold=-500)
     versions = models.versions("bright")
     versions.set_champion(versions.publish(weights(50), dice=0.9))
     newer = models.info("bright")
-    assert scorer.scores(newer, EVERYTHING) == {}
+    with Foreground(catalog.home).running():
+        assert scorer.scores(models.info("removed"), EVERYTHING) == {}
+        models.remove("removed")
+        assert scorer.scores(newer, EVERYTHING) == {}
+        time.sleep(_SOME_LOOKS)
     until(lambda: len(scorer.scores(newer, EVERYTHING)) == 2)
+    assert caplog.text == ""  # what was removed is forgotten
 
 
 @pytest.mark.timeout(2 * _PATIENCE)
@@ -369,18 +377,6 @@ _ZERO = "torch.cat([image * 0 + 1, image * 0], 1)"
 
 
 @pytest.mark.timeout(2 * _PATIENCE)
-def test_models_that_are_removed_are_forgotten(scorer: Scorer, models: Models, bright: ModelInfo, caplog: Any) -> None:
-    scorer.scores(bright, EVERYTHING)
-    models.remove("bright")
-    time.sleep(5)
-    assert caplog.text == ""
-    assert not processes()
-    write_bundle(models.folder, "other", threshold=-500)
-    other = models.info("other")
-    until(lambda: len(scorer.scores(other, EVERYTHING)) == 2)
-
-
-@pytest.mark.timeout(2 * _PATIENCE)
 def test_a_process_whose_server_is_gone_leaves(catalog: Catalog, scorer: Scorer, models: Models) -> None:  # noqa: ARG001
     write_bundle(models.folder, "slow", forward=f"(__import__('time').sleep(600), {_ZERO})[1]")
     command = [sys.executable, "-m", "dbx.pixels.ai.score_process"]
@@ -389,7 +385,8 @@ def test_a_process_whose_server_is_gone_leaves(catalog: Catalog, scorer: Scorer,
         assert process.stdin
         process.stdin.write(json.dumps({**request, "row_filters": {"slow": None}}).encode() + b"\n")
         process.stdin.flush()
-        time.sleep(5)
+        until(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == 19)
+        time.sleep(_SOME_LOOKS)
         assert process.poll() is None
         process.stdin.close()
         assert process.wait(_PATIENCE) == LEFT
