@@ -63,12 +63,10 @@ def change(
     changed = {(series.id, series.study_id) for series in gone.values()}
     if anew:
         source.choose(series_table(anew))
-        for rows in source.rows():
-            changed |= loader.load(rows)
+        changed |= loader.load(source.rows())
     if grown:
         source.choose_fresh(series_table(grown), added)
-        for rows in source.rows():
-            changed |= loader.load(rows)
+        changed |= loader.load(source.rows())
     write_studies(store, connection, EVERYTHING_SCOPE, {study_id for _, study_id in changed})
     return changed
 

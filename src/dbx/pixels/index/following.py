@@ -55,8 +55,7 @@ def build(store: Store, connection: sa.Connection, source: Source | None) -> Non
         store.insert(connection, schema.file, [(number, uri) for uri, number in file_ids.items()])
         loader = Loader(store, connection, file_ids, {}, {})
         source.choose()
-        for rows in source.rows():
-            loader.load(rows)
+        loader.load(source.rows())
         write_studies(store, connection, EVERYTHING_SCOPE)
         _remember(connection, source.shown)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -22,8 +22,8 @@ from dbx.pixels.index.values import divided
 _Uids = tuple[str, str]
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
 
-#: Threads that compress: enough for one that writes.
-_COMPRESSING = 2
+#: Threads that fill packs: enough for one that writes.
+_FILLING = 2
 
 #: Instances of a series come in this order, and the first one tells of the series.
 _ORDER = ("hidden", "InstanceNumber", "path")
@@ -43,23 +43,43 @@ class _Series(NamedTuple):
 
 
 class _Packs:
-    """Packs that are being compressed, and the places of instances in them, one after the other."""
+    """Packs of some instances, in their order, which are being filled."""
 
     def __init__(self, pool: Executor) -> None:
-        self.places: dict[str, list[int]] = {"series_id": [], "pack_id": [], "start": [], "size": []}
         self._pool = pool
-        self._rows: list[tuple[int, int, bool, int, Future[bytes]]] = []
+        self._filling: list[tuple[int, int, bool, Future[packing.Filled]]] = []
 
-    def add(self, pack_id: int, series_id: int, shown: bool, text: packing.Text) -> None:
-        data = self._pool.submit(packing.compress, text.text)
-        self._rows.append((pack_id, series_id, shown, len(text.text), data))
-        self.places["series_id"] += [series_id] * len(text.sizes)
-        self.places["pack_id"] += [pack_id] * len(text.sizes)
-        self.places["start"] += text.starts
-        self.places["size"] += text.sizes
+    def add(self, pack_id: int, series_id: int, shown: bool, *data_sets: Any) -> None:
+        """Begin to fill one, with the arguments of `packing.fill`."""
+        self._filling.append((pack_id, series_id, shown, self._pool.submit(packing.fill, *data_sets)))
 
     def rows(self) -> list[tuple[Any, ...]]:
-        return [(*row, data.result()) for *row, data in self._rows]
+        """Return the rows of `schema.pack`."""
+        rows = []
+        for *ids, filling in self._filling:
+            pack = filling.result().pack
+            rows.append((*ids, pack.size, pack.data))
+        return rows
+
+    def places(self) -> dict[str, list[int]]:
+        """Return the columns of `schema.own` that say where instances are."""
+        places: dict[str, list[int]] = {"pack_id": [], "start": [], "size": []}
+        for pack_id, *_, filling in self._filling:
+            _, starts, sizes = filling.result()
+            places["pack_id"] += [pack_id] * len(sizes)
+            places["start"] += starts
+            places["size"] += sizes
+        return places
+
+
+class _Part(NamedTuple):
+    """Instances that are to be written, and the first ids that are new with them."""
+
+    table: pa.Table
+    ids: range
+    series: list[_Series]
+    packs: _Packs
+    new: dict[str, int]
 
 
 class Loader:
@@ -106,7 +126,7 @@ class Loader:
         # No pack ever has the id of another one, so that who reads several notices when they were written anew.
         self._next["pack"] = max(self._next["pack"], time.time_ns() // 1000)
 
-    def load(self, rows: pa.Table) -> set[tuple[int, int]]:
+    def load(self, parts: Iterable[pa.Table]) -> set[tuple[int, int]]:
         """Write instances, of which these are rows as `Source.rows` gives them.
 
         Returns
@@ -114,41 +134,62 @@ class Loader:
         set of tuple
             The ids of their series and studies, whose rows have to be written.
         """
+        loaded: set[tuple[int, int]] = set()
+        with ThreadPoolExecutor(_FILLING) as pool:
+            before: _Part | None = None
+            for rows in parts:
+                part = self._begin(rows, pool)
+                if before:  # its packs were filled meanwhile
+                    loaded |= self._write(before)
+                before = part
+            if before:
+                loaded |= self._write(before)
+        return loaded
+
+    def _begin(self, rows: pa.Table, pool: Executor) -> _Part:
+        """Sort instances, give them their ids, and begin to fill their packs."""
         table, metadata = _in_order(rows)
         sops, classes = table["SOPInstanceUID"].to_pylist(), table["SOPClassUID"].to_pylist()
         hidden = table["hidden"].to_numpy()
         new = dict(self._next)
         ids = self._take("own", table.num_rows)
         series: list[_Series] = []
-        with ThreadPoolExecutor(_COMPRESSING) as pool:
-            packs = _Packs(pool)
-            begin = 0
-            for end in _ends(table):
-                study, of = (table[name][begin].as_py() for name in _UIDS)
-                series_id = self._series_id((study, of))
-                first_hidden = end - int(hidden[begin:end].sum())
-                for shown, some in ((True, slice(begin, first_hidden)), (False, slice(first_hidden, end))):
-                    pack_id, begun = self._last_pack(series_id) if shown else (None, b"")
-                    for text in packing.texts(metadata[some], study, of, sops[some], begun):
-                        packs.add(pack_id or self._take("pack")[0], series_id, shown, text)
-                        pack_id = None
-                series.append(
-                    _Series(
-                        id=series_id,
-                        study_id=self._study_id(study),
-                        uids=(study, of),
-                        first_id=ids[begin],
-                        order=tuple(table[name][begin].as_py() for name in _ORDER),
-                        data_set=b"{" + bytes(metadata[begin]),
-                        classes={uid for uid in classes[begin:first_hidden] if uid},
-                        shown=first_hidden - begin,
-                    )
+        series_ids: list[int] = []
+        packs = _Packs(pool)
+        begin = 0
+        for end in _ends(table):
+            uids = table["StudyInstanceUID"][begin].as_py(), table["SeriesInstanceUID"][begin].as_py()
+            series_id = self._series_id(uids)
+            first_hidden = end - int(hidden[begin:end].sum())
+            for shown, some in ((True, slice(begin, first_hidden)), (False, slice(first_hidden, end))):
+                pack_id, begun = self._last_pack(series_id) if shown else (None, b"")
+                for of_pack in packing.divide(metadata[some], len(begun)):
+                    data_sets, instances = metadata[some][of_pack], sops[some][of_pack]
+                    packs.add(pack_id or self._take("pack")[0], series_id, shown, data_sets, *uids, instances, begun)
+                    pack_id, begun = None, b""
+            series.append(
+                _Series(
+                    id=series_id,
+                    study_id=self._study_id(uids[0]),
+                    uids=uids,
+                    first_id=ids[begin],
+                    order=tuple(table[name][begin].as_py() for name in _ORDER),
+                    data_set=b"{" + bytes(metadata[begin]),
+                    classes={uid for uid in classes[begin:first_hidden] if uid},
+                    shown=first_hidden - begin,
                 )
-                begin = end
-            self._write_series(series, new["series"])
-            self._write_instances(table, {"id": ids, **packs.places})
-            self._write_packs(packs.rows(), new["pack"])
-        return {(some.id, some.study_id) for some in series}
+            )
+            series_ids += [series_id] * (end - begin)
+            begin = end
+        table = table.append_column("series_id", pa.array(series_ids, pa.int64()))
+        return _Part(table, ids, series, packs, new)
+
+    def _write(self, part: _Part) -> set[tuple[int, int]]:
+        self._write_series(part.series, part.new["series"])
+        shared_ids = self._write_shared(part.table)
+        self._write_packs(part.packs.rows(), part.new["pack"])
+        self._write_own(part.table, {"id": part.ids, "shared_id": shared_ids, **part.packs.places()})
+        return {(some.id, some.study_id) for some in part.series}
 
     def _last_pack(self, series_id: int) -> tuple[int | None, bytes]:
         """Return the pack that more instances of a series are added to, with its text; None if they begin one."""
@@ -191,13 +232,13 @@ class Loader:
                 rows.append(series_row(EVERYTHING_SCOPE, *of_series, some.data_set, classes, shown))
         self._store.insert(self._connection, table, rows)
 
-    def _write_instances(self, table: pa.Table, places: dict[str, Any]) -> None:
-        """Write what instances have for themselves, and what they share with others of their series."""
+    def _write_own(self, table: pa.Table, columns: dict[str, Any]) -> None:
+        """Write what instances have for themselves, of which these columns are not in the table."""
         files = pc.index_in(table["filename"], self._file_ids["uri"])
         table = table.append_column("file_id", self._file_ids["id"].take(files))
-        table = table.append_column("series_id", pa.array(places["series_id"], pa.int64()))
-        columns = {**places, "shared_id": self._write_shared(table)}
-        columns |= _columns(table, [column.name for column in schema.own.columns if column.name not in columns])
+        columns = columns | _columns(
+            table, [column.name for column in schema.own.columns if column.name not in columns]
+        )
         self._store.insert(self._connection, schema.own, zip(*columns.values(), strict=True), list(columns))
 
     def _write_shared(self, table: pa.Table) -> list[int]:

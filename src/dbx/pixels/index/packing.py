@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dbx.pixels.index._packing import join
 from dbx.pixels.index.model import BULK_ROOT
 
 #: Bytes of text at which a pack is full: an instance is cut out of one, and what is added to a series rewrites one.
@@ -78,10 +79,10 @@ def _packed(data_sets: list[bytes]) -> Pack:
     return Pack(compress(text), len(text))
 
 
-class Text(NamedTuple):
-    """The text of a pack, with the place of each data set in it."""
+class Filled(NamedTuple):
+    """A pack, with the place of each data set in its text."""
 
-    text: bytes
+    pack: Pack
     starts: list[int]
     sizes: list[int]
 
@@ -103,52 +104,45 @@ def data_sets(column: pa.ChunkedArray) -> list[memoryview]:
     return found
 
 
-def texts(
-    data_sets: Sequence[memoryview | bytes], study: str, series: str, instances: Sequence[str], begun: bytes = b""
-) -> Iterator[Text]:
-    """Write the data sets of a series into the texts of its packs: JSON objects with commas between them.
+def fill(data_sets: list[memoryview], study: str, series: str, instances: Sequence[str], begun: bytes = b"") -> Filled:
+    """Make a pack of data sets of a series. Most of the time the GIL is released.
 
     Parameters
     ----------
-    data_sets : sequence of memoryview or bytes
-        Without their opening braces.
+    data_sets : list of memoryview
+        Without their opening braces; so many as `divide` says.
     study, series : str
         UIDs of the series and its study.
     instances : sequence of str
         SOP Instance UIDs of the data sets.
     begun : bytes
-        The text of a pack that the first one continues.
+        The text of a pack that it continues.
     """
-    for begin, end in _parts([len(data_set) for data_set in data_sets], len(begun)):
-        some = data_sets[begin:end]
-        text = _joined(some)
-        if b'"BulkDataURI"' in text:
-            some = [_rooted(*named, study, series) for named in zip(some, instances[begin:end], strict=True)]
-            text = _joined(some)
-        head = begun + b"," if begun else b""
-        sizes = [len(data_set) + 1 for data_set in some]
-        yield Text(head + text, list(accumulate((size + 1 for size in sizes[:-1]), initial=len(head))), sizes)
-        begun = b""
+    some: list[memoryview | bytes] = [*data_sets]
+    text, has_bulk_data = join(some, b'"BulkDataURI"')
+    if has_bulk_data:
+        some = [_rooted(*named, study, series) for named in zip(data_sets, instances, strict=True)]
+        text, _ = join(some, b"")
+    head = begun + b"," if begun else b""
+    text = head + text
+    sizes = [len(data_set) + 1 for data_set in some]
+    starts = list(accumulate((size + 1 for size in sizes[:-1]), initial=len(head)))
+    return Filled(Pack(compress(text), len(text)), starts, sizes)
 
 
-def _joined(data_sets: Sequence[memoryview | bytes]) -> bytes:
-    first, *others = data_sets
-    return b",{".join((b"{" + bytes(first), *others))
-
-
-def _parts(sizes: Sequence[int], begun: int) -> Iterator[tuple[int, int]]:
-    """Divide data sets into those of one pack each, from one to before another."""
+def divide(data_sets: Sequence[memoryview], begun: int) -> Iterator[slice]:
+    """Divide data sets into those of one pack each; the first one has so many bytes already."""
     begin, size = 0, begun
-    for number, more in enumerate(sizes):
+    for number, data_set in enumerate(data_sets):
         if number > begin and size > PACK_BYTES:
-            yield begin, number
+            yield slice(begin, number)
             begin, size = number, 0
-        size += more
-    if sizes:
-        yield begin, len(sizes)
+        size += len(data_set)
+    if data_sets:
+        yield slice(begin, len(data_sets))
 
 
-def _rooted(data_set: memoryview | bytes, instance: str, study: str, series: str) -> bytes:
+def _rooted(data_set: memoryview, instance: str, study: str, series: str) -> bytes:
     """Make the host-free addresses of bulk data begin with `BULK_ROOT` and the instance's path."""
     uids = (quote(uid, safe="").encode() for uid in (study, series, instance))
     address = b"%s/studies/%s/series/%s/instances/%s/bulkdata/" % (_ROOTED, *uids)

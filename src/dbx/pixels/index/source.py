@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbx.pixels.dicom.attributes import Attribute
+from dbx.pixels.index.metadata import with_metadata
 from dbx.pixels.index.model import Level
 from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL
 from dbx.pixels.table.duck import connect, identifier, literal, scan, telling
@@ -33,10 +34,11 @@ _PART_BYTES = 32 * 2**20
 
 #: Columns of the rows for the index, besides those of the instance's attributes.
 _PLACES = """
-    filename, path, nullif(local_path, path) AS local_path, length, epoch_us(modificationTime) AS "modificationTime",
+    filename, file_row_number, path, nullif(local_path, path) AS local_path, length,
+    epoch_us(modificationTime) AS "modificationTime",
     StudyInstanceUID, SeriesInstanceUID, path NOT IN (SELECT path FROM shadowed) AS shown,
     pixel_data.tag AS pixel_tag, pixel_data."offset" AS pixel_offset, pixel_data.length AS pixel_length,
-    fragments, coalesce(meta, '{}') AS meta"""
+    fragments"""
 
 
 _SERIES = pa.schema([("StudyInstanceUID", pa.string()), ("SeriesInstanceUID", pa.string())])
@@ -78,6 +80,7 @@ class Source:
         self.connection = connection
         self.shown = shown_of(table)
         self.files = dict(table.log.files)
+        self._folder = table.log.folder
         self._schema = table.schema
 
     def scan(self, uris: list[str] | None = None) -> str:
@@ -135,11 +138,10 @@ class Source:
     def rows(self) -> Iterator[pa.Table]:
         """Read the rows of the chosen series, some at a time; the next ones are read meanwhile."""
         attributes = ", ".join(map(_index_form, ATTRIBUTES_BY_LEVEL[Level.INSTANCE]))
-        parts = _parts(
-            self.connection.sql(
-                f"SELECT {_PLACES}, {attributes} FROM {self.scan(self._uris)} WHERE {self._condition}"
-            ).to_arrow_reader(_BATCH_ROWS)
-        )
+        rows = self.connection.sql(
+            f"SELECT {_PLACES}, {attributes} FROM {self.scan(self._uris)} WHERE {self._condition}"
+        ).to_arrow_reader(_BATCH_ROWS)
+        parts = _parts(with_metadata(rows, self._folder))
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(next, parts, None)
             while part := ahead.result():
@@ -147,18 +149,18 @@ class Source:
                 yield part
 
 
-def _parts(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Put batches together as long as their metadata is not too much."""
-    some: list[pa.RecordBatch] = []
+def _parts(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Put rows together as long as their metadata is not too much."""
+    some: list[pa.Table] = []
     size = 0
-    for batch in batches:
-        some.append(batch)
-        size += batch["meta"].nbytes
+    for table in tables:
+        some.append(table)
+        size += table["meta"].nbytes
         if size > _PART_BYTES:
-            yield pa.Table.from_batches(some)
+            yield pa.concat_tables(some)
             some, size = [], 0
     if some:
-        yield pa.Table.from_batches(some)
+        yield pa.concat_tables(some)
 
 
 class Sources:
@@ -190,7 +192,7 @@ def _database(folder: TableFolder) -> duckdb.DuckDBPyConnection:
     database.execute(f"""
         SET disabled_optimizers = 'build_side_probe_side';
         SET memory_limit = '{_MEMORY_LIMIT}'; SET threads = {min(_MOST_THREADS, os.cpu_count() or 1)};
-        SET preserve_insertion_order = false; SET enable_external_file_cache = false""")
+        SET enable_external_file_cache = false""")
     return database
 
 

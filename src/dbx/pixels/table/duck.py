@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbx.pixels.errors import TableError
-from dbx.pixels.table.folder import TableFolder
+from dbx.pixels.table.folder import FILE_ERRORS, TableFolder
 
 #: Of the machine's memory; what needs more spills to the temporary folder.
 MEMORY_LIMIT = "25%"
@@ -60,7 +60,7 @@ def telling(folder: TableFolder) -> Iterator[None]:
     """
     try:
         yield
-    except (duckdb.Error, OSError, pa.ArrowException) as error:
+    except (duckdb.Error, *FILE_ERRORS) as error:
         problem = str(error).split("\n", 1)[0]
         raise TableError(folder.location, f"cannot be read: {problem}", "Check its files.") from error
 

@@ -58,10 +58,11 @@ class TableFolder:
             self.storage_options = cloud.storage_options(location)
             self._remote = cloud.filesystem(location)
             root = self.location.partition("://")[2]
-            store = pafs.PyFileSystem(pafs.FSSpecHandler(self._remote))
-            self.files: pafs.FileSystem = pafs.SubTreeFileSystem(root, store)
+            self._store: pafs.FileSystem = pafs.PyFileSystem(pafs.FSSpecHandler(self._remote))
         else:
-            self.files = pafs.SubTreeFileSystem(self.location, pafs.LocalFileSystem())
+            root = self.location
+            self._store = pafs.LocalFileSystem()
+        self.files = pafs.SubTreeFileSystem(root, self._store)
 
     def prepare(self) -> None:
         """Get the folder ready for a commit: make it, or find out once whether its store keeps commits apart.
@@ -87,6 +88,10 @@ class TableFolder:
         """Return the address of a file by its path in the Delta log, which is percent-encoded (Delta protocol)."""
         path = unquote(path)
         return path if "://" in path or path.startswith("/") else f"{self.location}/{path}"
+
+    def open(self, uri: str) -> pa.NativeFile:
+        """Open a file of the table by its address."""
+        return self._store.open_input_file(uri.partition("://")[2] if self.is_remote else uri)
 
     def read_error(self, error: Exception) -> TableError:
         """Return what to raise when the table's log cannot be read."""
