@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 from pyspark.errors import PySparkException
-from pyspark.ml import Transformer
 from pyspark.sql import functions
 
 from dbx.pixels.catalog.archives_on_spark import open_archives
@@ -43,9 +42,6 @@ from dbx.pixels.table.parquet import require_paths
 from dbx.pixels.table.principal import EVERYTHING, Principal
 from dbx.pixels.table.schema import TABLE_SCHEMA
 from dbx.pixels.table.staging import Staged, commit_staged, reach, stage
-
-# So that pipelines of Spark ML take our transformers for what they are.
-Transformer.register(BatchTransformer)
 
 #: Tasks that follow each other on each core.
 _TASKS_IN_TURN = 3
@@ -103,6 +99,10 @@ class SparkEngine:
     """
 
     def __init__(self, session: Any) -> None:
+        # Imported here because executors, which import this module, need no Spark ML: it takes them a second.
+        from pyspark.ml import Transformer
+
+        Transformer.register(BatchTransformer)  # so that pipelines take our transformers for what they are
         self._session = session
         self._streams: dict[str, tuple[Stream, Address]] = {}
         self._tasks = 1
