@@ -127,7 +127,8 @@ def fill(data_sets: list[memoryview], study: str, series: str, instances: Sequen
     text = head + text
     sizes = [len(data_set) + 1 for data_set in some]
     starts = list(accumulate((size + 1 for size in sizes[:-1]), initial=len(head)))
-    return Filled(Pack(compress(text), len(text)), starts, sizes)
+    data = compress(text) if has_bulk_data or begun else _CODEC.compress(text, asbytes=True)
+    return Filled(Pack(data, len(text)), starts, sizes)
 
 
 def divide(data_sets: Sequence[memoryview], begun: int) -> Iterator[slice]:
