@@ -37,13 +37,10 @@ from dbx.pixels.cli.main import pixels
 from dbx.pixels.errors import ArgumentError, ModelError, ModelNotFoundError, TrainingError
 from dbx.pixels.storage import Home
 from dbx.pixels.table import EVERYTHING, ObjectTable
-from trainings import Ward, admit, edit, new_model, wait, workers
+from trainings import Ward, admit, edit, new_model, wait, workers, working
 
 PIXELS = Path(sys.executable).with_name("pixels")
 EPOCHS = 20
-
-#: Processes of trainings are nice: on a busy machine it takes a while until they have imported what they need.
-_PROCESSES = pytest.mark.timeout(900)
 
 
 class OnlyPatient:
@@ -424,11 +421,12 @@ def _asked_for(ward: Ward) -> TaskFolder:
 def test_one_that_is_stopped_keeps_what_it_has_learned(ward: Ward) -> None:
     for patient in range(2):
         ward.segment(patient)
+    answers = []
 
     def stop_after_an_epoch() -> None:
         while not any(task.epoch for task in ward.trainings.list()):
             time.sleep(0.05)
-        ward.trainings.stop()
+        answers.append(_stop(ward))
 
     thread = threading.Thread(target=stop_after_an_epoch)
     thread.start()
@@ -438,46 +436,76 @@ def test_one_that_is_stopped_keeps_what_it_has_learned(ward: Ward) -> None:
     assert 1 <= task.epoch < 10_000
     assert [point["epoch"] for point in ward.trainings.curve(task.id)] == list(range(1, task.epoch + 1))
     assert task.version == ward.models.info("organs").version == "1"
+    assert "Stopped.\nVersion 1, of epoch " in answers[0]
+    assert _stop(ward) == "No training of organs goes on.\n"
 
 
-@_PROCESSES
-def test_one_that_is_killed_goes_on_from_its_last_epoch(ward: Ward) -> None:
+def _stop(ward: Ward) -> str:
+    return CliRunner().invoke(pixels, ["train", "organs", "--stop", "--home", str(ward.catalog.home.root)]).output
+
+
+def test_the_command_line_tells_why_a_training_failed(ward: Ward) -> None:
+    ward.segment(0)
+    edit(ward.models.folder / "organs" / "configs" / "train.json", lambda it: it.update({"learning_rate": "$1/0"}))
+    with working(ward.catalog):
+        answer = CliRunner().invoke(pixels, ["train", "organs", "--home", str(ward.catalog.home.root)])
+    assert answer.exit_code == 1
+    assert "organs: cannot be trained: ZeroDivisionError: division by zero" in answer.output
+    assert "log.txt" in answer.output
+
+
+@pytest.mark.timeout(900)  # processes of trainings are nice: on a busy machine they take long to import what they need
+def test_one_that_is_killed_goes_on_from_its_last_epoch_and_the_next_one_follows_by_itself(ward: Ward) -> None:
     for patient in range(2):
         ward.segment(patient)
-    home = ["--home", str(ward.catalog.home.root)]
-    command = [PIXELS, "train", "organs", "--epochs", "500", *home]
+    command = [PIXELS, "train", "organs", "--epochs", "500", "--home", str(ward.catalog.home.root)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as follower:
         assert follower.stderr
-        told = [line for line, _ in zip(follower.stderr, range(3), strict=False)]
+        told = [line for line, _ in zip(follower.stderr, range(2), strict=False)]
         assert told[0] == "reading the series\n"
         assert re.fullmatch(r"epoch \d+ of 500, loss \d\.\d{3}, Dice \d\.\d{3}\n", told[-1])
         follower.send_signal(signal.SIGINT)
         assert follower.stderr.read().endswith("The training goes on. pixels train organs --stop ends it.\n")
     assert follower.returncode == 130
 
-    (task,) = ward.trainings.list()
-    wait(ward.trainings, task.id, lambda task: task.epoch >= 2)
+    (first,) = ward.trainings.list()
+    second, third = (ward.trainings.start("organs", EVERYTHING, epochs=number) for number in (1, 3))
+    wait(ward.trainings, first.id, lambda task: task.epoch >= 2)
     (worker,) = workers(ward.catalog)
     assert os.getsid(worker) == worker  # neither the terminal nor the server takes it along
-    assert os.getpriority(os.PRIO_PROCESS, worker) > os.getpriority(os.PRIO_PROCESS, 0)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, worker) > own
     os.kill(worker, signal.SIGKILL)
-    untell_last_epoch(ward.catalog.home.trainings / task.id)
-    before = ward.trainings.find(task.id)
+    untell_last_epoch(ward.catalog.home.trainings / first.id)
+    before = ward.trainings.find(first.id)
     assert before.status is Status.RUNNING
-    after = wait(ward.trainings, task.id, lambda task: task.epoch > before.epoch)
+    after = wait(ward.trainings, first.id, lambda task: task.epoch > before.epoch)
     assert (after.status, after.total_epochs, after.start_ts) == (Status.RUNNING, 500, before.start_ts)
-    answer = CliRunner().invoke(pixels, ["train", "organs", "--stop", *home])
-    assert "Stopped." in answer.output
-    assert "Version 1, of epoch " in answer.output
 
-    ended = ward.trainings.find(task.id)
-    assert (ended.status, ended.version) == (Status.STOPPED, "1")
+    assert ward.trainings.current().id == first.id
+    assert ward.trainings.stop(third.id).status is Status.STOPPED
+    ward.trainings.stop(first.id)
+    folders = TaskFolder.list(ward.catalog.home.trainings)  # who looks there wakes nobody
+    while not (done := [folder.task() for folder in folders])[1].status.has_ended:
+        processes = workers(ward.catalog)
+        assert len(processes) <= 2  # one ends, and one begins
+        with suppress(ProcessLookupError):
+            assert {os.getpriority(os.PRIO_PROCESS, process) for process in processes} <= {own, max(own, 10)}
+        time.sleep(0.2)
+    assert [task.id for task in done] == [first.id, second.id, third.id]
+    assert [task.status for task in done] == [Status.STOPPED, Status.DONE, Status.STOPPED]
+    assert [task.version for task in done] == ["1", "2", None]
+    assert done[0].end_ts <= done[1].start_ts
+
     client = mlflow_client(ward.catalog.home)
-    (run,) = client.search_runs([client.get_experiment_by_name("organs").experiment_id])
+    experiment = client.get_experiment_by_name("organs").experiment_id
+    runs = {run.info.run_name: run for run in client.search_runs([experiment])}
+    run = runs[first.id]
     steps = {point.step for point in client.get_metric_history(run.info.run_id, "loss")}
-    assert steps == set(range(1, ended.epoch + 1))
-    assert [point["epoch"] for point in ward.trainings.curve(task.id)] == sorted(steps)
+    assert steps == set(range(1, done[0].epoch + 1))
+    assert [point["epoch"] for point in ward.trainings.curve(first.id)] == sorted(steps)
     assert run.info.status == "KILLED"
+    assert runs.keys() == {first.id, second.id}
 
 
 def untell_last_epoch(training: Path) -> None:
@@ -486,37 +514,3 @@ def untell_last_epoch(training: Path) -> None:
     epoch = torch.load(folder.checkpoint, weights_only=True)["epoch"]
     told = [point for point in folder.curve() if point["epoch"] < epoch]
     (training / "curve.json").write_text(json.dumps(told))
-
-
-@_PROCESSES
-def test_one_at_a_time_and_the_next_one_follows_by_itself(ward: Ward) -> None:
-    for patient in range(2):
-        ward.segment(patient)
-    first, second, third = (ward.trainings.start("organs", EVERYTHING, epochs=number) for number in (2, 1, 3))
-    assert ward.trainings.current().id == first.id
-    assert ward.trainings.stop(third.id).status is Status.STOPPED
-    folders = TaskFolder.list(ward.catalog.home.trainings)  # who looks there wakes nobody
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    while not (done := [folder.task() for folder in folders])[1].status.has_ended:
-        processes = workers(ward.catalog)
-        assert len(processes) <= 2  # one ends, and one begins
-        with suppress(ProcessLookupError):
-            assert {os.getpriority(os.PRIO_PROCESS, process) for process in processes} <= {own, max(own, 10)}
-        time.sleep(0.2)
-    assert [task.id for task in done] == [first.id, second.id, third.id]
-    assert [task.status for task in done] == [Status.DONE, Status.DONE, Status.STOPPED]
-    assert [task.version for task in done] == ["1", "2", None]
-    assert done[0].end_ts <= done[1].start_ts
-
-
-@_PROCESSES
-def test_the_command_line_tells_why_a_training_failed(ward: Ward) -> None:
-    ward.segment(0)
-    edit(ward.models.folder / "organs" / "configs" / "train.json", lambda it: it.update({"learning_rate": "$1/0"}))
-    home = ["--home", str(ward.catalog.home.root)]
-    answer = CliRunner().invoke(pixels, ["train", "organs", *home])
-    assert answer.exit_code == 1
-    assert "organs: cannot be trained: ZeroDivisionError: division by zero" in answer.output
-    assert "log.txt" in answer.output
-    answer = CliRunner().invoke(pixels, ["train", "organs", "--stop", *home])
-    assert answer.output == "No training of organs goes on.\n"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,30 @@ class Ward:
         overlap = [2 * np.sum((found.labelmap == value) & (true == value)) for value in found.labels.values()]
         sizes = [np.sum(found.labelmap == value) + np.sum(true == value) for value in found.labels.values()]
         return float(np.mean(np.divide(overlap, sizes)))
+
+
+@contextmanager
+def working(catalog: Catalog) -> Iterator[None]:
+    """Do the next training that anyone asks for on a thread of this process, which has imported what it needs."""
+    queue = Queue(catalog.home.trainings)
+    is_over = threading.Event()
+
+    def work_on_next() -> None:
+        while not is_over.wait(0.05):
+            if folder := queue.next():
+                work(folder)
+                return
+
+    thread = threading.Thread(target=work_on_next)
+    with queue.working() as is_mine:
+        assert is_mine
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            Trainings(catalog).stop()
+            thread.join()
 
 
 def admit(catalog: Catalog, folder: Path, patients: int) -> Ward:
