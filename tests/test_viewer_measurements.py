@@ -8,6 +8,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import EnhancedSRStorage
 
 from dbx.pixels.dicom.phantom import write_ct_series
 from headers import PYDICOM_DATA
@@ -18,6 +19,7 @@ pytest_plugins = ["viewer_browser", "web_server"]
 
 ULTRASOUND = PYDICOM_DATA / "test_files" / "examples_palette.dcm"  # with a region that is measured in centimetres
 NO_SCALE = PYDICOM_DATA / "test_files" / "examples_rgb_color.dcm"
+HOUNSFIELD = "[hnsf'U]"  # in UCUM, of the values inside of an area
 SECONDS = 4  # PS3.3 C.8.5.5.1.15
 
 #: What the viewer shows, and what that is in UCUM.
@@ -33,7 +35,7 @@ def server(empty_server: RunningServer) -> RunningServer:
 @pytest.fixture
 def ct(tmp_path: Path) -> Path:
     """A slice of a series in which lengths are millimetres."""
-    return write_ct_series(tmp_path / "ct", slices=4, size=128)[0]
+    return write_ct_series(tmp_path / "ct", slices=12, size=128)[0]
 
 
 @pytest.fixture
@@ -49,24 +51,23 @@ def of_time(tmp_path: Path) -> Path:
 def open_image(viewer: Viewer, server: RunningServer, file: Path) -> Dataset:
     """Ingest a file, or the series that it is of, and show it."""
     server.ingest(file if file in (ULTRASOUND, NO_SCALE) else file.parent)
+    server.wait_until_served()
     image = pydicom.dcmread(file, stop_before_pixels=True)
     viewer.open_study(image.StudyInstanceUID)
     return image
 
 
-def measure(viewer: Viewer, tool: str) -> tuple[float, str]:
+def measure(viewer: Viewer, tool: str, start: tuple[float, float] = (0.5, 0.55)) -> tuple[float, str]:
     """Measure something in the viewport, and return the number and the unit that are shown."""
     viewer.choose_measurement_tool(tool)
-    viewer.drag((0.5, 0.55), (0.6, 0.65))
-    viewer.wait_for(viewer.measurements)
-    return shown(viewer)
+    viewer.drag(start, (start[0] + 0.1, start[1] + 0.1))
+    return viewer.wait_for(lambda: shown(viewer).get(tool))
 
 
-def shown(viewer: Viewer) -> tuple[float, str]:
-    """Return the first number that is shown of the only measurement, and its unit."""
-    (measurement,) = viewer.wait_for(viewer.measurements)
-    number, unit, *_ = measurement["displayText"]["primary"][0].split(" ")
-    return float(number), unit
+def shown(viewer: Viewer) -> dict[str, tuple[float, str]]:
+    """Return the first number that is shown of each measurement, and its unit, by the tool."""
+    texts = {one["toolName"]: one["displayText"]["primary"][0].split(" ") for one in viewer.measurements()}
+    return {tool: (float(number), unit) for tool, (number, unit, *_) in texts.items()}
 
 
 def items(report: Dataset, value_type: str) -> list[Dataset]:
@@ -95,51 +96,41 @@ def spacing(image: Dataset) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(("file", "unit"), [("ct", "mm"), (ULTRASOUND, "cm"), (NO_SCALE, "px")])
-def test_a_length_has_the_unit_that_is_shown(
+def test_measurements_come_back_in_the_unit_that_is_shown(
     viewer: Viewer, server: RunningServer, request: pytest.FixtureRequest, file: Path | str, unit: str
 ) -> None:
     image = open_image(viewer, server, request.getfixturevalue(file) if isinstance(file, str) else file)
-    drawn = measure(viewer, "Length")
+    drawn = {"Length": measure(viewer, "Length"), "CircleROI": measure(viewer, "CircleROI", (0.35, 0.4))}
 
     viewer.click("SaveMeasurements")
-    viewer.wait_for_message("One measurement was saved")
+    viewer.wait_for_message("2 measurements were saved")
 
     (report,) = server.stored("SR")
-    (line,) = items(report, "SCOORD")
+    assert (report.SOPClassUID, report.ContentTemplateSequence[0].TemplateIdentifier) == (EnhancedSRStorage, "1500")
     width, height = spacing(image)
-    x0, y0, x1, y1 = line.GraphicData
+    (x0, y0, x1, y1), (center_x, center_y, edge_x, edge_y) = (
+        next(item.GraphicData for item in items(report, "SCOORD") if item.GraphicType == kind)
+        for kind in ("POLYLINE", "CIRCLE")
+    )
     length = math.hypot((x1 - x0) * width, (y1 - y0) * height)
-    assert numbers(report) == {"Length": (pytest.approx(length, rel=1e-4), UNITS[unit])}
-    assert drawn == (pytest.approx(length, rel=0.01), unit)
-
-    viewer.open_study(image.StudyInstanceUID)
-    viewer.open_no_image("Measurements")
-    viewer.wait_for(lambda: shown(viewer) == drawn)
-    assert viewer.problems == []
-
-
-@pytest.mark.parametrize(("file", "unit"), [(ULTRASOUND, "cm"), (NO_SCALE, "px")])
-def test_areas_have_the_unit_that_is_shown(viewer: Viewer, server: RunningServer, file: Path, unit: str) -> None:
-    image = open_image(viewer, server, file)
-    drawn = measure(viewer, "CircleROI")
-
-    viewer.click("SaveMeasurements")
-    viewer.wait_for_message("One measurement was saved")
-
-    (report,) = server.stored("SR")
-    width, _ = spacing(image)
-    x0, y0, x1, y1 = items(report, "SCOORD")[0].GraphicData
-    radius = math.hypot(x1 - x0, y1 - y0) * width
-    assert numbers(report) == {
+    radius = math.hypot(edge_x - center_x, edge_y - center_y) * width
+    assert {name: value for name, value in numbers(report).items() if value[1] != HOUNSFIELD} == {
+        "Length": (pytest.approx(length, rel=1e-4), UNITS[unit]),
         "Radius": (pytest.approx(radius, rel=1e-3), UNITS[unit]),
         "Perimeter": (pytest.approx(2 * math.pi * radius, rel=1e-3), UNITS[unit]),
         "Area": (pytest.approx(math.pi * radius**2, rel=1e-2), UNITS[f"{unit}²"]),
     }
-    assert drawn == (pytest.approx(math.pi * radius**2, rel=0.02), f"{unit}²")
+    assert drawn == {
+        "Length": (pytest.approx(length, rel=0.01), unit),
+        "CircleROI": (pytest.approx(math.pi * radius**2, rel=0.02), f"{unit}²"),
+    }
 
     viewer.open_study(image.StudyInstanceUID)
+    assert viewer.measurements() == []
     viewer.open_no_image("Measurements")
     viewer.wait_for(lambda: shown(viewer) == drawn)
+    if file == "ct":
+        viewer.screenshot("measurement")
     assert viewer.problems == []
 
 
@@ -167,6 +158,7 @@ def test_what_is_measured_in_three_planes_has_its_value(viewer: Viewer, server: 
     viewer.click("Layout")
     viewer.page.get_by_text("MPR", exact=True).click()
     viewer.wait_for(lambda: viewer.planes() == ["axial", "coronal", "sagittal"])
+    viewer.screenshot("mpr")
     drawn = measure(viewer, "RectangleROI")
 
     viewer.click("SaveMeasurements")
@@ -176,6 +168,7 @@ def test_what_is_measured_in_three_planes_has_its_value(viewer: Viewer, server: 
     area, unit = numbers(report)["Area"]
     assert drawn == (pytest.approx(area, rel=0.01), "mm²")
     assert unit == "mm2"
+    assert viewer.problems == []
 
 
 def test_a_measurement_of_no_length_is_refused(viewer: Viewer, server: RunningServer, of_time: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, ViewportSize, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response, ViewportSize, sync_playwright
 
 from dbx.pixels.web import viewer_files
 from web_server import RunningServer
@@ -212,41 +212,53 @@ def unavailable(message: str) -> None:
     pytest.skip(message)
 
 
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where browsers keep the viewer's scripts and what they have compiled of them, one after the other."""
+    return tmp_path_factory.mktemp("profile")
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(profile: Path) -> Iterator[BrowserContext]:
     """The system's Chromium; tests are skipped without it or without a built viewer, except in CI."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
         unavailable("Chromium is missing: install it to test the viewer")
     if not viewer_files.FOLDER.exists():
         unavailable("the viewer is not built: run `make viewer`")
-    # Root, as in a container, has no sandbox; a machine without a graphics card draws by software.
-    arguments = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    # Root, as in a container, has no sandbox; a machine without a graphics card draws WebGL by software, as well as all
+    # else, which takes less time if it is not drawn as WebGL is.
+    arguments = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-compositing"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        yield browser
-        browser.close()
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=chromium, args=arguments, viewport=_SIZE
+        )
+        context.set_default_timeout(_SECONDS * 1000)
+        context.add_init_script(_SEEN)
+        yield context
+        context.close()
 
 
 @contextlib.contextmanager
-def new_page(browser: Browser) -> Iterator[Page]:
-    """Open a page in a browser that has been here before."""
-    context = browser.new_context(viewport=_SIZE)
-    context.set_default_timeout(_SECONDS * 1000)
-    context.add_init_script(_SEEN)
-    yield context.new_page()
-    context.close()
+def new_page(browser: BrowserContext) -> Iterator[Page]:
+    """Open a page in a browser that has the viewer's scripts, and nothing that other pages have kept."""
+    page = browser.new_page()
+    browser.new_cdp_session(page).send(
+        "Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "cookies,indexeddb,local_storage"}
+    )
+    yield page
+    page.close()
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: BrowserContext) -> Iterator[Page]:
     """A page of the test's own."""
     with new_page(browser) as page:
         yield page
 
 
 @pytest.fixture
-def viewer(browser: Browser, server: RunningServer) -> Iterator[Viewer]:
+def viewer(browser: BrowserContext, server: RunningServer) -> Iterator[Viewer]:
     """The viewer of the server that the module's tests are about."""
     with new_page(browser) as page:
         yield Viewer(page, server.url)

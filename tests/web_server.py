@@ -68,6 +68,20 @@ class RunningServer:
             time.sleep(0.1)
 
 
+#: Where servers of this process have listened, to be taken again: what a browser keeps, it keeps by the port, too.
+_ports: list[int] = []
+
+
+def _listen() -> socket.socket:
+    """Listen where no server of this process does, if possible where one has."""
+    for port in _ports:
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
+    listener = socket.create_server(("127.0.0.1", 0))
+    _ports.append(listener.getsockname()[1])
+    return listener
+
+
 @contextlib.contextmanager
 def running(
     catalog: Catalog,
@@ -78,8 +92,7 @@ def running(
     unity_catalog: UnityCatalog | None = None,
 ) -> Iterator[RunningServer]:
     """Serve a catalog until the context ends."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    with _listen() as listener:
         app = create_app(Server(catalog, index_url, serving_endpoint), hosts, monai_label_url, unity_catalog)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
         server = uvicorn.Server(config)
