@@ -6,9 +6,7 @@ import base64
 import gzip
 import io
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -39,7 +37,7 @@ from dbx.pixels.ai.tracking import mlflow_client
 from dbx.pixels.cli.main import pixels
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table import EVERYTHING
-from trainings import LABELS, Ward, admit, new_model, wait, workers
+from trainings import LABELS, Ward, admit, new_model, wait, working
 from volumes import ingested, phantom, turned, write
 from web_server import RunningServer, running
 
@@ -75,12 +73,22 @@ def trained(ward: Ward) -> Iterator[RunningServer]:
         yield server
 
 
-@pytest.fixture
-def server(catalog: Catalog, tmp_path: Path) -> Iterator[RunningServer]:
-    """A server of a test's own: two patients, and a model that finds what is brighter than 100 HU."""
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of two patients, and a model that finds what is brighter than 100 HU; for reading only."""
+    folder = tmp_path_factory.mktemp("bright")
+    catalog = Catalog(home=str(folder / "home"))
     write_bundle(catalog.home.models, "bright")
-    ingested(catalog, *(write(tmp_path / str(seed), phantom(SLICES, SIZE, seed)) for seed in range(2)))
+    ingested(catalog, *(write(folder / str(seed), phantom(SLICES, SIZE, seed)) for seed in range(2)))
     with running(catalog) as server:
+        yield server
+
+
+@pytest.fixture
+def server(bright: RunningServer, home: Path) -> Iterator[RunningServer]:
+    """The same with a home folder of the test's own."""
+    shutil.copytree(bright.catalog.home.root, home)
+    with running(Catalog(home=str(home))) as server:
         yield server
 
 
@@ -201,7 +209,7 @@ def test_the_image_lies_where_the_series_does(server: RunningServer, tmp_path: P
     server.ingest(write(tmp_path / "oblique", images[::-1]))
     uid = str(images[0].SeriesInstanceUID)
     series = series_of(server, uid)
-    time.sleep(2)  # until the server has seen it
+    server.wait_until_served(StudyInstanceUID=images[0].StudyInstanceUID)
     for request in (plugin.ohif_infer("bright", uid), plugin.slicer_image(uid)):
         _, header = read_nrrd(request.send(monai(server)).content)
         assert header["space"] == "left-posterior-superior"
@@ -211,8 +219,8 @@ def test_the_image_lies_where_the_series_does(server: RunningServer, tmp_path: P
     assert np.allclose(np.linalg.norm(series.affine[:3, :3], axis=0), 400 / SIZE)
 
 
-def test_json_alone_and_compressed_images(server: RunningServer) -> None:
-    url = f"{monai(server)}/infer/bright?image={uid_of(0)}"
+def test_json_alone_and_compressed_images(bright: RunningServer) -> None:
+    url = f"{monai(bright)}/infer/bright?image={uid_of(0)}"
     told = httpx.post(f"{url}&output=json", data={"params": "{}"}, timeout=60).json()
     assert told["label_names"] == {"bright": 1}
     assert told["latencies"]["total"] > 0
@@ -227,7 +235,7 @@ def test_a_client_that_leaves_cancels_its_run(server: RunningServer) -> None:
     windows = {"inferer": {"_target_": "SlidingWindowInferer", "roi_size": [4, 4, 4], "overlap": 0}}  # 256
     write_bundle(server.catalog.home.models, "slow", forward=slow, inference=windows)
     with pytest.raises(TimeoutError):
-        plugin.ohif_infer("slow", uid_of(0)).send(monai(server), timeout=20)
+        plugin.ohif_infer("slow", uid_of(0)).send(monai(server), timeout=5)
     # It would have to wait for its turn for minutes.
     assert plugin.ohif_infer("bright", uid_of(0)).send(monai(server), timeout=100).status_code == 200
 
@@ -256,22 +264,22 @@ def _nested(depth: int) -> list[Any]:
     ],
 )
 def test_what_cannot_be_inferred_has_a_status_and_a_reason(
-    server: RunningServer, target: str, params: Any, status: int, reason: str
+    bright: RunningServer, target: str, params: Any, status: int, reason: str
 ) -> None:
-    url = monai(server) + target.format(uid=uid_of(0))
+    url = monai(bright) + target.format(uid=uid_of(0))
     answer = httpx.post(url, data={"params": json.dumps(params)}, timeout=60)
     assert (answer.status_code, reason in answer.json()["error"]) == (status, True), answer.text
 
 
-def test_forms_that_are_broken_or_large_are_refused(server: RunningServer) -> None:
-    url = f"{monai(server)}/infer/bright?image={uid_of(0)}"
+def test_forms_that_are_broken_or_large_are_refused(bright: RunningServer) -> None:
+    url = f"{monai(bright)}/infer/bright?image={uid_of(0)}"
     assert httpx.post(url, data={"params": "{"}).status_code == 400
     assert httpx.post(url, data={"params": "{}" + " " * (1 << 21)}, files={"x": b""}).status_code == 400
     broken = {"content-type": "multipart/form-data; boundary=x"}
     assert httpx.post(url, content=b"--x\r\nno header\r\n\r\n", headers=broken).status_code == 400
     assert httpx.post(url, data={"params": "{}"}, files={"label": b"scribbles"}).status_code == 400
-    assert httpx.post(f"{monai(server)}/activelearning/first", content=b" " * (1 << 21)).status_code == 413
-    assert httpx.post(f"{monai(server)}/activelearning/first", content=b"[]").status_code == 400
+    assert httpx.post(f"{monai(bright)}/activelearning/first", content=b" " * (1 << 21)).status_code == 413
+    assert httpx.post(f"{monai(bright)}/activelearning/first", content=b"[]").status_code == 400
 
 
 def test_a_model_that_fails_is_named(server: RunningServer) -> None:
@@ -290,20 +298,20 @@ def test_a_model_that_is_not_ready_is_refused_and_not_offered(server: RunningSer
 # --- What is labelled next, and labels ---
 
 
-def test_next_sample_is_what_both_plug_ins_open(server: RunningServer) -> None:
-    ohif = plugin.ohif_next_sample("first").send(monai(server)).json()
-    slicer = plugin.slicer_next_sample("first", model="bright").send(monai(server)).json()
+def test_next_sample_is_what_both_plug_ins_open(bright: RunningServer) -> None:
+    ohif = plugin.ohif_next_sample("first").send(monai(bright)).json()
+    slicer = plugin.slicer_next_sample("first", model="bright").send(monai(bright)).json()
     assert ohif == slicer
     image = phantom(SLICES, SIZE, [uid_of(0), uid_of(1)].index(ohif["id"]))[0]
     for keyword in ("SeriesInstanceUID", "StudyInstanceUID", "Modality", "StudyDate", "StudyTime", "PatientID"):
         assert ohif[keyword] == str(image[keyword].value)
     assert ohif["name"] == f"{ohif['id']}.nrrd"
     assert httpx.get(f"{ohif['RetrieveURL']}/metadata").status_code == 200
-    assert ohif["RetrieveURL"].startswith(f"{server.dicomweb}/studies/")
+    assert ohif["RetrieveURL"].startswith(f"{bright.dicomweb}/studies/")
 
-    volume, _ = read_nrrd(plugin.slicer_image(ohif["id"]).send(monai(server)).content)
+    volume, _ = read_nrrd(plugin.slicer_image(ohif["id"]).send(monai(bright)).content)
     assert volume.dtype == np.int16
-    assert np.array_equal(volume, series_of(server, ohif["id"]).volume())
+    assert np.array_equal(volume, series_of(bright, ohif["id"]).volume())
 
 
 def _nifti(labelmap: NDArray[np.uint8], affine: NDArray[np.float64]) -> bytes:
@@ -366,7 +374,7 @@ def test_a_label_whose_axes_run_otherwise_is_laid_where_it_belongs(server: Runni
     server.ingest(write(tmp_path / "oblique", images))
     uid = str(images[0].SeriesInstanceUID)
     series = series_of(server, uid)
-    time.sleep(2)
+    server.wait_until_served(StudyInstanceUID=images[0].StudyInstanceUID)
     drawn = _drawn(series)
     mirrored = drawn[::-1, :, ::-1].transpose(1, 0, 2)  # axes: rows, slices to the feet, columns to the right
     to_series = np.array([[-1, 0, 0, SIZE - 1], [0, 0, 1, 0], [0, -1, 0, SLICES - 1], [0, 0, 0, 1]])
@@ -377,9 +385,9 @@ def test_a_label_whose_axes_run_otherwise_is_laid_where_it_belongs(server: Runni
     assert np.array_equal(read_nrrd(plugin.slicer_label(uid, "final").send(monai(server)).content)[0], drawn)
 
 
-def test_labels_that_do_not_fit_are_refused_with_the_reason(server: RunningServer) -> None:
+def test_labels_that_do_not_fit_are_refused_with_the_reason(bright: RunningServer) -> None:
     uid = uid_of(0)
-    series = series_of(server, uid)
+    series = series_of(bright, uid)
     drawn, affine = _drawn(series), series.affine
     moved, larger, oblique = affine.copy(), affine * [1.5, 1.5, 1.5, 1], affine.copy()
     moved[:3, 3] += 30
@@ -405,27 +413,27 @@ def test_labels_that_do_not_fit_are_refused_with_the_reason(server: RunningServe
         (b"nothing", ".nii.gz", _NAMES, "cannot be read as NIfTI"),
         (b"nothing", ".bin", _NAMES, "has 7 bytes, and the series 16384 voxels"),
     ):
-        answer = plugin.slicer_save_label(uid, label, names, ending).send(monai(server))
+        answer = plugin.slicer_save_label(uid, label, names, ending).send(monai(bright))
         assert (answer.status_code, reason in answer.json()["error"]) == (400, True), answer.text
-    too_large = plugin.ohif_save_label(uid, b"\0" * (8 * drawn.size + (2 << 20)), _NAMES).send(monai(server))
+    too_large = plugin.ohif_save_label(uid, b"\0" * (8 * drawn.size + (2 << 20)), _NAMES).send(monai(bright))
     assert too_large.status_code == 413
-    url = f"{monai(server)}/datastore/label"
+    url = f"{monai(bright)}/datastore/label"
     file = {"label": ("label.nrrd", _nrrd(drawn, affine))}
     assert httpx.put(f"{url}?image=1.2.3", files=file).status_code == 404
     assert httpx.put(f"{url}?image={uid}&tag=original", files=file).status_code == 400
     assert httpx.put(f"{url}?image={uid}", data={"params": "{}"}).status_code == 400
     assert httpx.put(url, files=file).status_code == 400
-    assert httpx.get(f"{monai(server)}/datastore/image?image=1.2.3").status_code == 404
-    assert httpx.get(f"{monai(server)}/datastore/?output=everything").status_code == 400
-    assert labels_in_table(server.catalog) == []
+    assert httpx.get(f"{monai(bright)}/datastore/image?image=1.2.3").status_code == 404
+    assert httpx.get(f"{monai(bright)}/datastore/?output=everything").status_code == 400
+    assert labels_in_table(bright.catalog) == []
 
 
-def test_unknown_strategies_and_models_are_404(server: RunningServer) -> None:
-    answer = plugin.ohif_next_sample("luck").send(monai(server))
+def test_unknown_strategies_and_models_are_404(bright: RunningServer) -> None:
+    answer = plugin.ohif_next_sample("luck").send(monai(bright))
     assert (answer.status_code, "there are first, random, uncertainty" in answer.json()["error"]) == (404, True)
-    assert plugin.slicer_next_sample("first", model="none").send(monai(server)).status_code == 404
-    assert plugin.slicer_next_sample("first", model="$x").send(monai(server)).status_code == 400
-    assert plugin.slicer_train_start("none").send(monai(server)).status_code == 404
+    assert plugin.slicer_next_sample("first", model="none").send(monai(bright)).status_code == 404
+    assert plugin.slicer_next_sample("first", model="$x").send(monai(bright)).status_code == 400
+    assert plugin.slicer_train_start("none").send(monai(bright)).status_code == 404
 
 
 # --- Sessions ---
@@ -470,17 +478,14 @@ def test_sessions_expire_and_are_refused_if_they_are_no_volumes(server: RunningS
 
 
 @pytest.fixture
-def copied(ward: Ward, home: Path) -> Iterator[Ward]:
+def copied(ward: Ward, home: Path) -> Ward:
     """The same patients and models in a home folder of the test's own."""
     shutil.copytree(ward.catalog.home.root, home)
-    copy = Ward(Catalog(home=str(home)), ward.series)
-    yield copy
-    for process in workers(copy.catalog):
-        os.kill(process, signal.SIGKILL)
+    return Ward(Catalog(home=str(home)), ward.series)
 
 
 def test_both_plug_ins_train_and_stop(copied: Ward) -> None:
-    with running(copied.catalog) as server:
+    with running(copied.catalog) as server, working(copied.catalog):
         assert plugin.ohif_is_train_running().send(monai(server)).status_code == 404
         assert plugin.slicer_train_status(check_if_running=False).send(monai(server)).json()["status"] == "DONE"
         started = plugin.ohif_run_train(organs={"max_epochs": 5000}).send(monai(server))
@@ -533,10 +538,10 @@ def test_a_server_starts_without_loading_what_ai_needs() -> None:
 
 
 def test_without_the_extra_every_route_says_how_to_get_it(
-    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+    bright: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "monai", None)  # as if it was not installed
     for request in (plugin.ohif_info(), plugin.ohif_infer("bright", uid_of(0)), plugin.ohif_run_train()):
-        answer = request.send(monai(server))
+        answer = request.send(monai(bright))
         assert (answer.status_code, "pip install 'dbx-pixels[ai]'" in answer.json()["error"]) == (501, True)
-    assert httpx.get(f"{server.dicomweb}/studies").status_code == 200
+    assert httpx.get(f"{bright.dicomweb}/studies").status_code == 200
