@@ -115,18 +115,25 @@ class SparkChecks:
         self, spark: SparkSession, mixed: Path, tmp_path: Path
     ) -> None:
         embedded, on_spark = Catalog(home=str(tmp_path / "one")), Catalog(spark, home=str(tmp_path / "two"))
-        for catalog in (embedded, on_spark):
-            run_lines(catalog, mixed)
+        run_lines(embedded, mixed)
+        with opened_files() as opened:
+            run_lines(on_spark, mixed)
         assert_same_table(rows(on_spark), rows(embedded))
+        assert opened
+        assert not [path for path in opened if path.startswith(str(mixed))]  # executors do
 
     def test_ingest_gives_the_rows_that_it_gives_embedded(
         self, spark: SparkSession, mixed: Path, tmp_path: Path
     ) -> None:
         embedded, on_spark = Catalog(home=str(tmp_path / "one")), Catalog(spark, home=str(tmp_path / "two"))
-        expected, summary = (ingested(catalog, mixed, thumbnails=True) for catalog in (embedded, on_spark))
+        expected = ingested(embedded, mixed, thumbnails=True)
+        with opened_files() as opened:
+            summary = ingested(on_spark, mixed, thumbnails=True)
         assert_same_table(rows(on_spark), rows(embedded))
         for name in ("listed", "new", "indexed", "other", "failed", "issues"):
             assert getattr(summary, name) == getattr(expected, name), name
+        assert opened
+        assert not [path for path in opened if path.startswith(str(mixed))]  # executors do
 
     def test_extracted_archives_give_the_rows_that_they_give_embedded(
         self, spark: SparkSession, mixed: Path, tmp_path: Path
@@ -143,14 +150,6 @@ class SparkChecks:
             shutil.rmtree(target)
         assert_same_table(*tables)
         assert tables[0].num_rows > 3
-
-    def test_the_driver_opens_no_object(self, spark: SparkSession, mixed: Path, home: Path) -> None:
-        catalog = Catalog(spark, home=str(home))
-        with opened_files() as opened:
-            ingested(catalog, mixed, thumbnails=True)
-            run_lines(catalog, mixed)
-        assert opened
-        assert not [path for path in opened if path.startswith(str(mixed))]
 
     def test_frames_are_data_frames_with_the_columns_of_embedded_ones(
         self, spark: SparkSession, folder: Path, tmp_path: Path
@@ -198,85 +197,6 @@ class SparkChecks:
             assert figures(DicomPlot(df)) == expected
             assert "The first 1 pictures" in DicomPlot(df, limit=1).to_html()
 
-    def test_each_engine_goes_on_where_the_other_ended(self, spark: SparkSession, folder: Path, home: Path) -> None:
-        embedded, on_spark = Catalog(home=str(home)), Catalog(spark, home=str(home))
-        assert ingested(embedded, folder).new == 3
-        shutil.copy(TEST_FILES / "rtdose.dcm", folder)
-        assert (ingested(on_spark, folder).new, ingested(embedded, folder).new) == (1, 0)
-        changed = folder / "CT_small.dcm"
-        changed.write_bytes((TEST_FILES / "MR_small.dcm").read_bytes())
-        os.utime(changed, (1, 1))
-        (folder / "notes.txt").unlink()
-        summary = ingested(on_spark, folder)
-        assert (summary.changed, summary.removed, summary.unchanged) == (1, 1, 2)
-        paths = rows(embedded)["path"].to_pylist()
-        assert len(paths) == len(set(paths)) == 3
-
-    def test_thumbnails_are_filled_in_later(self, spark: SparkSession, folder: Path, home: Path) -> None:
-        embedded, on_spark = Catalog(home=str(home)), Catalog(spark, home=str(home))
-        ingested(embedded, folder)
-        summary = ingested(on_spark, folder, thumbnails=True)
-        assert (summary.new, summary.indexed) == (0, 2)
-        table = rows(embedded)
-        assert table.num_rows == 3
-        assert table["thumbnail"].null_count == 1
-
-    def test_streams_save_each_object_once(self, spark: SparkSession, folder: Path, home: Path, tmp_path: Path) -> None:
-        embedded, on_spark = Catalog(home=str(home)), Catalog(spark, home=str(home))
-        assert streamed(on_spark, folder, tmp_path / "checkpoint", maxFilesPerTrigger=2).indexed == 2
-        shutil.copy(TEST_FILES / "JPEG2000.dcm", folder)
-        shutil.copy(TEST_FILES / "rtplan.dcm", folder / "CT_small.dcm")
-        assert streamed(on_spark, folder, tmp_path / "checkpoint").indexed == 2
-        assert streamed(embedded, folder, tmp_path / "checkpoint").indexed == 0
-        shutil.copy(TEST_FILES / "rtdose.dcm", folder)
-        assert streamed(embedded, folder, tmp_path / "checkpoint").indexed == 1
-        assert streamed(on_spark, folder, tmp_path / "checkpoint").indexed == 0
-        assert rows(embedded)["Modality"].to_pylist() == ["RTPLAN", "NM", "MR", None, "RTDOSE"]
-
-    def test_streams_that_one_catalog_made_are_told_apart(
-        self, spark: SparkSession, folder: Path, home: Path, tmp_path: Path
-    ) -> None:
-        catalog, other = Catalog(spark, home=str(home)), tmp_path / "other"
-        other.mkdir()
-        shutil.copy(TEST_FILES / "rtdose.dcm", other)
-        first, second = (
-            catalog.catalog(path, streaming=True, streamCheckpointBasePath=str(tmp_path / "checkpoint"))
-            for path in (folder, other)
-        )
-        indexed = [catalog.save(DicomMetaExtractor(catalog).transform(df)).indexed for df in (first, second, first)]
-        assert indexed == [2, 1, 0]
-        with pytest.raises(ArgumentError, match="is not of one stream that this catalog made"):
-            Catalog(spark, home=str(home)).save(first)
-
-    def test_streams_look_again_until_they_are_interrupted(
-        self, spark: SparkSession, folder: Path, home: Path, tmp_path: Path
-    ) -> None:
-        catalog, checkpoint = Catalog(spark, home=str(home)), tmp_path / "checkpoint"
-
-        def add_one_and_interrupt() -> None:
-            wait_for_rows(catalog, 3)
-            shutil.copy(TEST_FILES / "rtdose.dcm", folder)
-            wait_for_rows(catalog, 4)
-            os.kill(os.getpid(), signal.SIGINT)
-
-        listed = catalog.catalog(
-            folder, streaming=True, streamCheckpointBasePath=str(checkpoint), triggerProcessingTime="1 second"
-        )
-        with ThreadPoolExecutor(1) as thread:
-            meanwhile = thread.submit(add_one_and_interrupt)
-            tally = catalog.save(DicomMetaExtractor(catalog).transform(listed))
-            meanwhile.result()
-        assert (tally.indexed, tally.other) == (3, 1)
-        assert spark.streams.active == []
-        assert streamed(Catalog(home=str(home)), folder, checkpoint).indexed == 0
-
-    def test_paths_that_come_twice_are_saved_once(self, spark: SparkSession, folder: Path, home: Path) -> None:
-        catalog = Catalog(spark, home=str(home))
-        df = catalog.catalog(folder)
-        catalog.save(df.union(df).repartition(2))
-        catalog.save(df.union(df).repartition(2))
-        assert rows(catalog).num_rows == 3
-
     def test_rows_that_do_not_say_which_object_they_are_of(self, spark: SparkSession, folder: Path, home: Path) -> None:
         catalog = Catalog(spark, home=str(home))
         df = catalog.catalog(folder)
@@ -285,10 +205,36 @@ class SparkChecks:
                 catalog.save(pathless)
         assert rows(catalog).num_rows == 0
 
-    def test_overwriting_leaves_what_was_given(self, spark: SparkSession, folder: Path, home: Path) -> None:
-        catalog = Catalog(spark, home=str(home))
-        run_lines(catalog, folder)
-        catalog.save(catalog.catalog(folder, pattern="*.dcm"), mode="overwrite")
-        table = rows(catalog)
-        assert table["extension"].to_pylist() == ["dcm", "dcm"]
-        assert table["meta"].null_count == 0
+    def test_streams_save_each_object_once(self, spark: SparkSession, folder: Path, home: Path, tmp_path: Path) -> None:
+        embedded, on_spark = Catalog(home=str(home)), Catalog(spark, home=str(home))
+        other, checkpoint = tmp_path / "other", tmp_path / "checkpoint"
+        other.mkdir()
+        shutil.copy(TEST_FILES / "rtdose.dcm", other)
+        of_other = on_spark.catalog(other, streaming=True, streamCheckpointBasePath=str(checkpoint))
+        assert streamed(on_spark, folder, checkpoint, maxFilesPerTrigger=2).indexed == 2  # the other one stays apart
+        with pytest.raises(ArgumentError, match="is not of one stream that this catalog made"):
+            Catalog(spark, home=str(home)).save(of_other)
+        assert streamed(embedded, folder, checkpoint).indexed == 0
+        shutil.copy(TEST_FILES / "JPEG2000.dcm", folder)
+        assert streamed(embedded, folder, checkpoint).indexed == 1
+        shutil.copy(TEST_FILES / "rtplan.dcm", folder / "CT_small.dcm")
+        shutil.copy(TEST_FILES / "reportsi.dcm", folder)
+
+        def add_one_and_interrupt() -> None:
+            wait_for_rows(on_spark, 5)
+            shutil.copy(TEST_FILES / "rtdose.dcm", folder)
+            wait_for_rows(on_spark, 6)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        listed = on_spark.catalog(
+            folder, streaming=True, streamCheckpointBasePath=str(checkpoint), triggerProcessingTime="1 second"
+        )
+        with ThreadPoolExecutor(1) as thread:  # looks again until it is interrupted
+            meanwhile = thread.submit(add_one_and_interrupt)
+            tally = on_spark.save(DicomMetaExtractor(on_spark).transform(listed))
+            meanwhile.result()
+        assert (tally.indexed, tally.other) == (3, 0)
+        assert spark.streams.active == []
+        assert [streamed(catalog, folder, checkpoint).indexed for catalog in (embedded, on_spark)] == [0, 0]
+        modalities = rows(embedded)["Modality"].to_pylist()
+        assert sorted(map(str, modalities)) == ["MR", "NM", "None", "RTDOSE", "RTPLAN", "SR"]

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import pyspark
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
@@ -19,7 +18,6 @@ from dbx.pixels.engine.spark.java import spark_java_home
 
 #: Not UTC, so that times which are taken for local ones are found out.
 _ZONE = "America/New_York"
-_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
 #: Java that starts fast rather than runs fast.
 _JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
@@ -36,6 +34,9 @@ SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
+
+#: Lets the Java of a session serve Spark Connect, too.
+CONNECT = {"spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin"}
 
 
 @contextmanager
@@ -69,29 +70,12 @@ def environment(**variables: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-@contextmanager
-def connect_server(master: str) -> Iterator[str]:
-    """Start a server of Spark Connect in a process of its own, and yield its address."""
-    with environment():
-        port = free_port()
-        settings = {
-            **SETTINGS,
-            "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
-            "spark.connect.grpc.binding.port": str(port),
-        }
-        submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
-        arguments = [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
-        server = subprocess.Popen(
-            [submit, "--master", master, *arguments, "--class", _SERVER, "spark-internal"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            wait_until_it_listens(server, port)
-            yield f"sc://127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            server.wait(60)
+def settings_folder(folder: Path) -> Path:
+    """Make a folder with such settings as a user's SPARK_CONF_DIR."""
+    folder.mkdir()
+    lines = [f"{name} {value}\n" for name, value in SETTINGS.items()]
+    (folder / "spark-defaults.conf").write_text("".join(lines))
+    return folder
 
 
 def free_port() -> int:

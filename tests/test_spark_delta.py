@@ -170,7 +170,7 @@ class TestGoingOn:
         assert table["extension"].to_pylist() == ["dcm", "dcm"]
         assert table["meta"].null_count == 0
 
-    def test_writers_at_the_same_time_save_each_object_once(self, by_name: Catalog, mixed: Path) -> None:
+    def test_writers_at_the_same_time_save_each_object_once(self, by_name: Catalog, folder: Path) -> None:
         by_name.create_table()
         engines = [by_name, by_name, embedded(by_name), embedded(by_name)]
         started = threading.Barrier(len(engines))
@@ -179,7 +179,7 @@ class TestGoingOn:
         def write(engine: Catalog) -> None:
             try:
                 started.wait()
-                engine.save(engine.catalog(mixed))
+                engine.save(engine.catalog(folder))
             except Exception as error:
                 failed.append(error)
 
@@ -190,7 +190,7 @@ class TestGoingOn:
             writer.join()
         assert not failed
         paths = rows(by_name)["path"].to_pylist()
-        assert len(paths) == len(set(paths)) > 100
+        assert len(paths) == len(set(paths)) == 3
 
 
 class TestColumns:

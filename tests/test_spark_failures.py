@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -30,7 +32,7 @@ from dbx.pixels.errors import ArgumentError, EngineError
 from dbx.pixels.table.staging import reach
 from spark_segmenting import UIDS, prepared, segmented
 from spark_segmenting import series as series
-from spark_sessions import environment, session
+from spark_sessions import environment, session, settings_folder
 
 if TYPE_CHECKING:
     from servers import S3Bucket
@@ -206,7 +208,7 @@ class TestExecutors:
     @staticmethod
     def _bare_python(folder: Path, code: str) -> Path:
         """Make a Python without packages that runs some code when it starts."""
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "bare"], check=True)
+        venv.create(folder / "bare", symlinks=True)
         (packages,) = (folder / "bare" / "lib").glob("python*/site-packages")
         (packages / "sitecustomize.py").write_text(code)
         return folder / "bare" / "bin" / "python"
@@ -231,6 +233,18 @@ def test_a_store_whose_jar_is_missing(spark: SparkSession, bucket: S3Bucket, fol
         Catalog(spark, table).load()
 
 
+def test_a_process_that_ends_costs_an_item(spark: SparkSession, home: Path) -> None:
+    engine = Catalog(spark, home=str(home)).engine
+
+    def end_or_return(item: int) -> int:
+        return os._exit(1) if item == 1 else item
+
+    outcomes = dict(engine.each(end_or_return, [1, 2], partial(time.sleep, 0)))
+    assert "job failed" in str(outcomes[1])
+    assert outcomes[2] == 2
+
+
+@pytest.mark.soak
 def test_a_model_that_ends_its_process_costs_a_series(spark: SparkSession, series: Path, home: Path) -> None:
     catalog, index = prepared(spark, home, series, forward="__import__('os')._exit(1)")
     results = segmented(catalog, index)
@@ -238,17 +252,10 @@ def test_a_model_that_ends_its_process_costs_a_series(spark: SparkSession, serie
     assert "job failed" in str(results[UIDS[0]].error)
 
 
-def test_segmenting_asks_the_session_for_a_table_by_name(home: Path) -> None:
-    command = [Path(sys.executable).with_name("pixels"), "segment", "--model", "bright", "--where", "true"]
-    named = ["--table", "spark_catalog.default.objects", "--engine", "spark", "--master", "local[1]"]
-    done = subprocess.run([*command, *named, "--home", home], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("pixels: spark_catalog.default.objects: there is no table. ")
-
-
 def test_the_command_line_tells_one_thing(folder: Path, home: Path, tmp_path: Path) -> None:
     command = [Path(sys.executable).with_name("pixels"), "ingest", folder, "--home", home, "--engine", "spark"]
-    with environment(PYSPARK_PYTHON=str(TestExecutors._bare_python(tmp_path, ""))):
+    python, settings = TestExecutors._bare_python(tmp_path, ""), settings_folder(tmp_path / "settings")
+    with environment(PYSPARK_PYTHON=str(python), SPARK_CONF_DIR=str(settings)):
         done = subprocess.run([*command, "--master", "local[1]"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stdout == ""

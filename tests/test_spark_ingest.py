@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from dbx.pixels import Catalog
 from spark_checks import rows
+from spark_sessions import settings_folder
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -33,6 +35,7 @@ def java_of(process: subprocess.Popen) -> str:
         started = subprocess.run(listing, capture_output=True, text=True, check=False).stdout.split()
         if started and started[0].endswith("/bin/java"):
             return started[0]
+        time.sleep(0.2)
     raise AssertionError(process.communicate())
 
 
@@ -40,7 +43,7 @@ def test_ingest_with_spark_on_a_machine_without_java(folder: Path, home: Path, t
     command = [Path(sys.executable).with_name("pixels"), "ingest", folder, "--home", home, "--json"]
     running = subprocess.Popen(
         [*command, "--engine", "spark", "--master", "local[1]"],
-        env=without_java(tmp_path / "programs"),
+        env=without_java(tmp_path / "programs") | {"SPARK_CONF_DIR": str(settings_folder(tmp_path / "settings"))},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
