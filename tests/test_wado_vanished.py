@@ -19,14 +19,15 @@ pytest_plugins = ["web_server"]
 
 
 class Indexed:
-    """Two slices of a series, in a folder that a server has ingested."""
+    """Slices of a series, in a folder that a server has ingested."""
 
-    def __init__(self, server: RunningServer, folder: Path) -> None:
+    def __init__(self, server: RunningServer, folder: Path, slices: int = 2) -> None:
         self.server = server
         self.folder = folder
+        folder.mkdir()
         first = pydicom.dcmread(TEST_FILES / "CT_small.dcm")
         uids = {"StudyInstanceUID": first.StudyInstanceUID, "SeriesInstanceUID": first.SeriesInstanceUID}
-        self.paths = [copy_with_uids(folder / f"{n}.dcm", TEST_FILES / "CT_small.dcm", **uids) for n in range(2)]
+        self.paths = [copy_with_uids(folder / f"{n}.dcm", TEST_FILES / "CT_small.dcm", **uids) for n in range(slices)]
         self.study = f"{server.dicomweb}/studies/{first.StudyInstanceUID}"
         self.urls = [
             f"{self.study}/series/{first.SeriesInstanceUID}/instances/{pydicom.dcmread(path).SOPInstanceUID}"
@@ -45,22 +46,22 @@ class Indexed:
 
 @pytest.fixture
 def indexed(empty_server: RunningServer, tmp_path: Path) -> Indexed:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    return Indexed(empty_server, folder)
+    return Indexed(empty_server, tmp_path / "data")
 
 
-@pytest.mark.parametrize("resource", ["", "/frames/1", "/rendered", "/thumbnail", "/bulkdata/00420011"])
-def test_a_vanished_file_is_410_and_an_issue(indexed: Indexed, resource: str) -> None:
-    indexed.paths[0].unlink()
-    response = httpx.get(indexed.urls[0] + resource)
-    assert response.status_code == 410
-    assert "vanished" in response.json()["error"]
-    until(lambda: bool(indexed.issues()))
-    ((path, message),) = indexed.issues()
-    assert path == str(indexed.paths[0])
-    assert "vanished" in message
-    assert httpx.get(indexed.urls[1] + "/frames/1").status_code == 200
+def test_a_vanished_file_is_410_and_an_issue(empty_server: RunningServer, tmp_path: Path) -> None:
+    resources = ("", "/frames/1", "/rendered", "/thumbnail", "/bulkdata/00420011")
+    indexed = Indexed(empty_server, tmp_path / "data", slices=len(resources) + 1)
+    *vanishing, left = zip(indexed.paths, indexed.urls, strict=True)
+    for resource, (path, url) in zip(resources, vanishing, strict=True):
+        path.unlink()
+        response = httpx.get(url + resource)
+        assert response.status_code == 410, resource
+        assert "vanished" in response.json()["error"]
+    until(lambda: len(indexed.issues()) == len(resources))
+    assert {path for path, _ in indexed.issues()} == {str(path) for path, _ in vanishing}
+    assert all("vanished" in message for _, message in indexed.issues())
+    assert httpx.get(left[1] + "/frames/1").status_code == 200
 
 
 def test_metadata_of_a_vanished_file_stay(indexed: Indexed) -> None:

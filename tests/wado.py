@@ -107,8 +107,8 @@ def copy_with_uids(target: Path, source: Path, **attributes: Any) -> Path:
     return target
 
 
-def until(condition: Any, seconds: float = 10) -> None:
-    """Wait until something is so."""
+def until(condition: Any, seconds: float = 60) -> None:
+    """Wait until something is so, on a machine that may be busy with other tests, too."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
