@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser
+from playwright.sync_api import BrowserContext
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLosslessSV1, generate_uid
 
@@ -68,13 +68,16 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def viewer(browser: Browser, images: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Viewer]:
+def viewer(
+    browser: BrowserContext, images: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Viewer]:
     """The viewer with that study open."""
     with (
         running(Catalog(home=str(tmp_path_factory.mktemp("home")))) as server,
         new_page(browser) as page,
     ):
         server.ingest(*images.values())
+        server.wait_until_served()
         viewer = Viewer(page, server.url)
         viewer.open_study(STUDY)
         yield viewer
