@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import httpx
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from playwright.sync_api import Browser
+from playwright.sync_api import BrowserContext
 
 from dbx.pixels import Catalog
 from dbx.pixels.ai.active_learning import ActiveLearning
@@ -85,7 +86,17 @@ def test_a_second_run_trains_nothing(catalog: Catalog) -> None:
     assert rows.to_arrow().to_pylist() == [{"count": 5}]
 
 
-def test_the_viewer_offers_it(catalog: Catalog, browser: Browser) -> None:
+def test_the_server_offers_it(catalog: Catalog) -> None:
+    with running(catalog) as server:
+        server.wait_until_served()
+        told = httpx.get(f"{server.url}/monai/info/", timeout=60).json()
+        assert (list(told["models"]), list(told["trainers"])) == ([MODEL], [MODEL])
+        sample = httpx.post(f"{server.url}/monai/activelearning/first", timeout=60).json()
+        assert sample["PatientID"].startswith("PHANTOM-")
+
+
+@pytest.mark.soak
+def test_the_viewer_offers_it(catalog: Catalog, browser: BrowserContext) -> None:
     index = ServingIndex.open(catalog)
     index.sync()
     study = index.instances(None, series_of(catalog, "PHANTOM-1"), None, EVERYTHING)[0].StudyInstanceUID
