@@ -264,15 +264,17 @@ from spark_sessions import session
 
 folder, home, home_of_stream, checkpoint = sys.argv[1:]
 
-def save(catalog, **stream):
-    catalog.save(DicomMetaExtractor(catalog).transform(catalog.catalog(folder, **stream)))
+def made(catalog, **stream):
+    return DicomMetaExtractor(catalog).transform(catalog.catalog(folder, **stream))
 
 with session("local[2]") as spark:
-    stream = {"streaming": True, "streamCheckpointBasePath": checkpoint, "maxFilesPerTrigger": 100}
-    Thread(target=save, args=(Catalog(spark, home=home_of_stream),), kwargs=stream).start()
+    saving, streaming = Catalog(spark, home=home), Catalog(spark, home=home_of_stream)
+    stream = {"streaming": True, "streamCheckpointBasePath": checkpoint, "maxFilesPerTrigger": 200}
+    df, stream_df = made(saving), made(streaming, **stream)
+    Thread(target=streaming.save, args=(stream_df,)).start()
     while not any(Path(home_of_stream).rglob("part-*.parquet")):
         time.sleep(0.05)
-    save(Catalog(spark, home=home))
+    saving.save(df)
     time.sleep(600)
 """
 
