@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 _NATIVE = ROOT / "native"
 
 #: All but those that speak to Python, which the driver stands in for.
-_BINDINGS = ("folder", "header_reader", "module", "thumbnail")
+_BINDINGS = ("folder", "header_reader", "module", "packing", "thumbnail")
 _SOURCES = [
     Path(__file__).parent / "driver.cpp",
     *(path for path in sorted(_NATIVE.glob("*.cpp")) if path.stem not in _BINDINGS),
