@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,11 +19,9 @@ from dbx.pixels.index.schema import EVERYTHING_SCOPE
 from dbx.pixels.index.store import Store
 from dbx.pixels.index.values import divided
 
+_Item = TypeVar("_Item")
 _Uids = tuple[str, str]
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID")
-
-#: Threads that fill packs: enough for one that writes.
-_FILLING = 2
 
 #: Instances of a series come in this order, and the first one tells of the series.
 _ORDER = ("hidden", "InstanceNumber", "path")
@@ -45,13 +43,13 @@ class _Series(NamedTuple):
 class _Packs:
     """Packs of some instances, in their order, which are being filled."""
 
-    def __init__(self, pool: Executor) -> None:
-        self._pool = pool
+    def __init__(self, filler: Executor) -> None:
+        self._filler = filler
         self._filling: list[tuple[int, int, bool, Future[packing.Filled]]] = []
 
     def add(self, pack_id: int, series_id: int, shown: bool, *data_sets: Any) -> None:
         """Begin to fill one, with the arguments of `packing.fill`."""
-        self._filling.append((pack_id, series_id, shown, self._pool.submit(packing.fill, *data_sets)))
+        self._filling.append((pack_id, series_id, shown, self._filler.submit(packing.fill, *data_sets)))
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the rows of `schema.pack`."""
@@ -135,10 +133,10 @@ class Loader:
             The ids of their series and studies, whose rows have to be written.
         """
         loaded: set[tuple[int, int]] = set()
-        with ThreadPoolExecutor(_FILLING) as pool:
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as filler:
             before: _Part | None = None
-            for rows in parts:
-                part = self._begin(rows, pool)
+            for table, metadata in _ahead(map(_in_order, parts), reader):
+                part = self._begin(table, metadata, filler)
                 if before:  # its packs were filled meanwhile
                     loaded |= self._write(before)
                 before = part
@@ -146,16 +144,15 @@ class Loader:
                 loaded |= self._write(before)
         return loaded
 
-    def _begin(self, rows: pa.Table, pool: Executor) -> _Part:
-        """Sort instances, give them their ids, and begin to fill their packs."""
-        table, metadata = _in_order(rows)
+    def _begin(self, table: pa.Table, metadata: list[memoryview], filler: Executor) -> _Part:
+        """Give instances their ids, and begin to fill their packs."""
         sops, classes = table["SOPInstanceUID"].to_pylist(), table["SOPClassUID"].to_pylist()
         hidden = table["hidden"].to_numpy()
         new = dict(self._next)
         ids = self._take("own", table.num_rows)
         series: list[_Series] = []
         series_ids: list[int] = []
-        packs = _Packs(pool)
+        packs = _Packs(filler)
         begin = 0
         for end in _ends(table):
             uids = table["StudyInstanceUID"][begin].as_py(), table["SeriesInstanceUID"][begin].as_py()
@@ -243,7 +240,7 @@ class Loader:
 
     def _write_shared(self, table: pa.Table) -> list[int]:
         """Write every combination of shared values in a series once, and return their ids instance by instance."""
-        names = [column.name for column in schema.shared.columns if column.name != "id"]
+        names = _filled([column.name for column in schema.shared.columns if column.name != "id"], table)
         numbered = table.select(names).append_column("number", pa.array(np.arange(table.num_rows)))
         found = numbered.group_by(names, use_threads=False).aggregate([("number", "list")])
         ids = self._take("shared", found.num_rows)
@@ -270,6 +267,14 @@ class Loader:
         return self._series_ids[uids]
 
 
+def _ahead(items: Iterator[_Item], thread: Executor) -> Iterator[_Item]:
+    """Yield items of which the next one is computed meanwhile."""
+    ahead = thread.submit(next, items, None)
+    while (item := ahead.result()) is not None:
+        ahead = thread.submit(next, items, None)
+        yield item
+
+
 def _in_order(rows: pa.Table) -> tuple[pa.Table, list[memoryview]]:
     """Sort the rows of each series, with their metadata apart."""
     rows = rows.append_column("hidden", pc.invert(rows["shown"]).cast(pa.int8()))
@@ -292,9 +297,13 @@ def _sortable(values: Sequence[Any]) -> tuple[Any, ...]:
     return bool(hidden), number is None, number, path
 
 
-def _columns(table: pa.Table, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Return columns by name. Most attributes are those of other modalities: what is null all over is left out."""
-    return {name: _python(table[name]) for name in names if table[name].null_count < table.num_rows}
+def _filled(names: Iterable[str], table: pa.Table) -> list[str]:
+    """Leave out columns that are null all over: most attributes are those of other modalities."""
+    return [name for name in names if table[name].null_count < table.num_rows]
+
+
+def _columns(table: pa.Table, names: Iterable[str]) -> dict[str, list[Any]]:
+    return {name: _python(table[name]) for name in names}
 
 
 def _python(column: pa.ChunkedArray) -> list[Any]:

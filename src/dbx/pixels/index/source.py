@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -136,17 +135,12 @@ class Source:
         self.connection.execute("CREATE OR REPLACE TEMP TABLE shadowed (path VARCHAR)")
 
     def rows(self) -> Iterator[pa.Table]:
-        """Read the rows of the chosen series, some at a time; the next ones are read meanwhile."""
+        """Read the rows of the chosen series, some at a time."""
         attributes = ", ".join(map(_index_form, ATTRIBUTES_BY_LEVEL[Level.INSTANCE]))
         rows = self.connection.sql(
             f"SELECT {_PLACES}, {attributes} FROM {self.scan(self._uris)} WHERE {self._condition}"
         ).to_arrow_reader(_BATCH_ROWS)
-        parts = _parts(with_metadata(rows, self._folder))
-        with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(next, parts, None)
-            while part := ahead.result():
-                ahead = reader.submit(next, parts, None)
-                yield part
+        yield from _parts(with_metadata(rows, self._folder))
 
 
 def _parts(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
