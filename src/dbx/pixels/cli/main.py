@@ -79,7 +79,7 @@ class _WithoutPandas(MetaPathFinder):
 def main() -> None:
     """Run the command in a process of its own."""
     sys.meta_path.insert(0, _WithoutPandas())
-    # Arrow's allocator gives freed memory back at once, and the next batch has it zeroed again: that costs a fifth. So
+    # Arrow's allocator gives freed memory back at once, and the next batch has it zeroed again: that costs a sixth. So
     # it waits for some commits, in milliseconds.
     os.environ.setdefault("MIMALLOC_PURGE_DELAY", "10000")
     try:
