@@ -109,8 +109,10 @@ def _organs(seed: int) -> NDArray[np.uint8]:
 
 
 def _make_model(models: Models) -> None:
-    width, depth, slices = _WINDOW
-    spacing = (FIELD_OF_VIEW_MM / width, FIELD_OF_VIEW_MM / depth, LENGTH_MM / slices)
+    # From the centre of the first voxel to that of the last, as MONAI counts: one more would need more windows.
+    sizes = ((FIELD_OF_VIEW_MM, _SIZE), (FIELD_OF_VIEW_MM, _SIZE), (LENGTH_MM, _SLICES))
+    extents = [length * (count - 1) / count for length, count in sizes]
+    spacing = tuple(extent / (voxels - 1) for extent, voxels in zip(extents, _WINDOW, strict=True))
     models.new(MODEL, LABELS, "UNet", spacing=spacing, window=_WINDOW)
     path = models.folder / MODEL / "configs" / "train.json"
     config = json.loads(path.read_text())
