@@ -1,4 +1,4 @@
-// Puts the metadata of a series' instances together, for many threads at once: in Python they would wait for each other.
+// Puts the metadata of a series' instances together while other threads run Python.
 #include <nanobind/nanobind.h>
 
 #include <cstring>

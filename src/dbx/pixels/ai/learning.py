@@ -138,9 +138,9 @@ class Learning:
 
     def _tell_epoch(self, epoch: int, loss: float, dice: float | None) -> None:
         self._run.epoch(epoch, {"loss": loss, "dice": dice})
-        self._folder.add_to_curve(epoch, loss, dice)
         measured = {} if dice is None else {"dice": dice, "best_metric": self._best}
         self._folder.update(epoch=epoch, loss=loss, **measured)
+        self._folder.add_to_curve(epoch, loss, dice)  # last: who goes on looks there whether it was told
 
     def _save(self, path: Path, state: Mapping[str, Any]) -> None:
         buffer = io.BytesIO()

@@ -47,9 +47,9 @@ class _Packs:
         self._filler = filler
         self._filling: list[tuple[int, int, bool, Future[packing.Filled]]] = []
 
-    def add(self, pack_id: int, series_id: int, shown: bool, *data_sets: Any) -> None:
+    def add(self, pack_id: int, series_id: int, shown: bool, *arguments: Any) -> None:
         """Begin to fill one, with the arguments of `packing.fill`."""
-        self._filling.append((pack_id, series_id, shown, self._filler.submit(packing.fill, *data_sets)))
+        self._filling.append((pack_id, series_id, shown, self._filler.submit(packing.fill, *arguments)))
 
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the rows of `schema.pack`."""
@@ -71,13 +71,14 @@ class _Packs:
 
 
 class _Part(NamedTuple):
-    """Instances that are to be written, and the first ids that are new with them."""
+    """Instances that are to be written, and the ids from which on series and packs are new with them."""
 
     table: pa.Table
     ids: range
     series: list[_Series]
     packs: _Packs
-    new: dict[str, int]
+    first_series: int
+    first_pack: int
 
 
 class Loader:
@@ -148,7 +149,7 @@ class Loader:
         """Give instances their ids, and begin to fill their packs."""
         sops, classes = table["SOPInstanceUID"].to_pylist(), table["SOPClassUID"].to_pylist()
         hidden = table["hidden"].to_numpy()
-        new = dict(self._next)
+        first_series, first_pack = self._next["series"], self._next["pack"]
         ids = self._take("own", table.num_rows)
         series: list[_Series] = []
         series_ids: list[int] = []
@@ -179,12 +180,12 @@ class Loader:
             series_ids += [series_id] * (end - begin)
             begin = end
         table = table.append_column("series_id", pa.array(series_ids, pa.int64()))
-        return _Part(table, ids, series, packs, new)
+        return _Part(table, ids, series, packs, first_series, first_pack)
 
     def _write(self, part: _Part) -> set[tuple[int, int]]:
-        self._write_series(part.series, part.new["series"])
+        self._write_series(part.series, part.first_series)
         shared_ids = self._write_shared(part.table)
-        self._write_packs(part.packs.rows(), part.new["pack"])
+        self._write_packs(part.packs.rows(), part.first_pack)
         self._write_own(part.table, {"id": part.ids, "shared_id": shared_ids, **part.packs.places()})
         return {(some.id, some.study_id) for some in part.series}
 
@@ -233,9 +234,8 @@ class Loader:
         """Write what instances have for themselves, of which these columns are not in the table."""
         files = pc.index_in(table["filename"], self._file_ids["uri"])
         table = table.append_column("file_id", self._file_ids["id"].take(files))
-        columns = columns | _columns(
-            table, [column.name for column in schema.own.columns if column.name not in columns]
-        )
+        names = _filled((column.name for column in schema.own.columns if column.name not in columns), table)
+        columns = columns | _columns(table, names)
         self._store.insert(self._connection, schema.own, zip(*columns.values(), strict=True), list(columns))
 
     def _write_shared(self, table: pa.Table) -> list[int]:

@@ -12,11 +12,8 @@ from numpy.typing import NDArray
 
 from dbx.pixels.table.folder import TableFolder
 
-#: Columns that say where a row is: the address of its file, and its number in there.
-PLACE = ("filename", "file_row_number")
-
 #: Rows that are decoded at once.
-_BATCH_ROWS = 512
+_DECODED_ROWS = 512
 
 
 def with_metadata(rows: Iterable[pa.RecordBatch], folder: TableFolder) -> Iterator[pa.Table]:
@@ -25,7 +22,8 @@ def with_metadata(rows: Iterable[pa.RecordBatch], folder: TableFolder) -> Iterat
     Parameters
     ----------
     rows : iterable of pyarrow.RecordBatch
-        With the columns of `PLACE`. In the files' order nothing is read twice.
+        With the columns `filename` and `file_row_number`, which say where a row is. What comes in that order is read
+        once.
     folder : TableFolder
         Of their table.
 
@@ -61,10 +59,9 @@ class _MetadataFile:
             places = numbers - self._begin
             is_elsewhere = (places < 0) | (places >= len(self._metadata))
             count = int(is_elsewhere.argmax()) if is_elsewhere.any() else len(places)
-            first = int(places[0])
-            if np.array_equal(places[:count], np.arange(first, first + count)):
-                yield self._metadata.slice(first, count)
-            else:
+            if np.array_equal(places[:count], np.arange(len(self._metadata))):
+                yield self._metadata
+            else:  # a copy: a part of what was decoded would keep all of it
                 yield self._metadata.take(pa.array(places[:count]))
             numbers = numbers[count:]
 
@@ -80,12 +77,14 @@ class _MetadataFile:
         """Go to the rows around one."""
         row_group = int(np.searchsorted(self._row_groups, number, "right")) - 1
         if row_group != self._row_group or number < self._begin:
-            self._batches = self._file.iter_batches(_BATCH_ROWS, row_groups=[row_group], columns=["meta"])
+            self._batches = self._file.iter_batches(_DECODED_ROWS, row_groups=[row_group], columns=["meta"])
             self._row_group = row_group
             self._begin, self._metadata = int(self._row_groups[row_group]), self._metadata[:0]
         while number >= self._begin + len(self._metadata):
             self._begin += len(self._metadata)
-            batch = next(self._batches)
+            batch = next(self._batches, None)
+            if batch is None:
+                raise pa.ArrowInvalid(f"{self._uri} has fewer rows than it says")
             if batch.num_columns:
                 self._metadata = pc.fill_null(batch["meta"].cast(pa.large_string()), "{}")
             else:  # the file is older than the column

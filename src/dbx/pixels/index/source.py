@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -24,9 +23,8 @@ from dbx.pixels.table.objects import ObjectTable
 INDEXED = "StudyInstanceUID IS NOT NULL AND SeriesInstanceUID IS NOT NULL AND SOPInstanceUID IS NOT NULL"
 _WANTED = "(StudyInstanceUID, SeriesInstanceUID) IN (SELECT StudyInstanceUID, SeriesInstanceUID FROM wanted)"
 
-#: Memory and threads of the database that reads: whoever writes is slower.
+#: Memory of the database that reads.
 _MEMORY_LIMIT = "320MB"
-_MOST_THREADS = 4
 #: Rows that it hands over at once, and metadata in memory at which it has handed over enough.
 _BATCH_ROWS = 2048
 _PART_BYTES = 32 * 2**20
@@ -84,7 +82,7 @@ class Source:
 
     def scan(self, uris: list[str] | None = None) -> str:
         """Return the SQL expression over some data files of the table, by default all."""
-        return scan(self.files if uris is None else uris, self._schema, filename=True)
+        return scan(self.files if uris is None else uris, self._schema, filename=True, file_row_number=True)
 
     def choose(self, wanted: pa.Table | None = None) -> None:
         """Say of which series rows are read.
@@ -182,11 +180,11 @@ class Sources:
 
 def _database(folder: TableFolder) -> duckdb.DuckDBPyConnection:
     database = connect(folder)
-    # What is kept for a join is the short list behind IN, not rows with metadata, however few they are thought to be.
+    # One thread gives rows in the order of the files, in which their metadata are read once: of a join, it keeps the
+    # short list behind IN, and looks up the rows.
     database.execute(f"""
-        SET disabled_optimizers = 'build_side_probe_side';
-        SET memory_limit = '{_MEMORY_LIMIT}'; SET threads = {min(_MOST_THREADS, os.cpu_count() or 1)};
-        SET enable_external_file_cache = false""")
+        SET disabled_optimizers = 'build_side_probe_side'; SET threads = 1;
+        SET memory_limit = '{_MEMORY_LIMIT}'; SET enable_external_file_cache = false""")
     return database
 
 

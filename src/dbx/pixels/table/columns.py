@@ -24,6 +24,10 @@ _HELD_AS = {
 }
 
 
+#: Names that DuckDB gives the address of a row's file, and its number in there.
+_PLACES = ("filename", "file_row_number")
+
+
 def same_type(one: pa.DataType, other: pa.DataType) -> bool:
     """Compare types apart from nullability, names of list items and width of offsets."""
     if pt.is_struct(one) and pt.is_struct(other):
@@ -63,11 +67,14 @@ def without_known(fields: Iterable[pa.Field], known: pa.Schema) -> list[pa.Field
     Raises
     ------
     ArgumentError
-        If Delta cannot hold one of them, or the table spells it otherwise.
+        If Delta cannot hold one of them, the table spells it otherwise, or its name means something else.
     """
     # A column of nothing but nulls may come without a type; it need not be there.
     names = set(known.names)
     lacking = [held_as(field) for field in fields if field.name not in names and field.type != pa.null()]
+    for field in lacking:
+        if field.name.lower() in _PLACES:
+            raise ArgumentError(field.name, "is how DuckDB calls the place of a row", "Give the column another name.")
     spellings = {name.lower(): name for name in known.names}
     for field in lacking:
         if field.name.lower() in spellings:

@@ -65,7 +65,7 @@ def telling(folder: TableFolder) -> Iterator[None]:
         raise TableError(folder.location, f"cannot be read: {problem}", "Check its files.") from error
 
 
-def scan(uris: Iterable[str], schema: pa.Schema, *, filename: bool = False) -> str:
+def scan(uris: Iterable[str], schema: pa.Schema, *, filename: bool = False, file_row_number: bool = False) -> str:
     """Return the SQL table expression over Parquet files, with all columns of the schema.
 
     Parameters
@@ -76,10 +76,14 @@ def scan(uris: Iterable[str], schema: pa.Schema, *, filename: bool = False) -> s
         The table's; columns that a file lacks are null.
     filename : bool
         Whether to add the column `filename`, a file's address as given.
+    file_row_number : bool
+        Whether to add the column `file_row_number`, a row's number in its file.
     """
     # The first file has no rows but all columns: older files lack those that were added since, and there may be none.
     files = ", ".join(map(literal, (schema_file(schema), *uris)))
-    return f"read_parquet([{files}], union_by_name = true{', filename = true' if filename else ''})"
+    places = {"filename": filename, "file_row_number": file_row_number}
+    added = "".join(f", {name} = true" for name, is_wanted in places.items() if is_wanted)
+    return f"read_parquet([{files}], union_by_name = true{added})"
 
 
 def schema_file(schema: pa.Schema) -> str:
