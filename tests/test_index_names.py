@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dbx.pixels import Catalog
@@ -36,6 +36,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServingIndex]:
 
 
 @settings(max_examples=200, deadline=None)
+@example("*\0", False)
+@example("*^", False)
 @given(st.text(LETTERS + "*?", max_size=8), st.booleans())
 def test_a_pattern_finds_the_names_that_it_matches(index: ServingIndex, pattern: str, fuzzy: bool) -> None:
     demanded = matcher("PatientName", "PN", pattern, fuzzy=fuzzy)

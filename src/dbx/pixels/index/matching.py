@@ -179,6 +179,8 @@ def matcher(keyword: str, vr: str, value: str, *, fuzzy: bool) -> Matcher | None
         except ValueError as error:
             raise ArgumentError(keyword, f"{value!r} is no number", "Write a number, without wildcards.") from error
     if vr == "PN":
+        if not fold(value).strip("*"):  # nothing is left: it was a star with empty components after it
+            return None
         return Name(_words(value) if fuzzy else ((fold(value),),))
     if vr == "UI" and has_wildcard(value):  # whatever else objects have as UIDs, malformed ones too, is looked for
         raise ArgumentError(keyword, f"{value!r} is no UID", "Write UIDs without wildcards, commas between several.")
