@@ -15,7 +15,7 @@ from dbx.pixels.table.schema import TABLE_SCHEMA
 #: A chunk is committed when it has this many rows or bytes: enough for few files, few enough to keep memory flat. Or
 #: after this time, where rows come slowly: no more work than that is lost when the process ends.
 CHUNK_ROWS = 16_384
-CHUNK_BYTES = 64 << 20
+CHUNK_BYTES = 40 << 20
 CHUNK_SECONDS = 15
 
 
