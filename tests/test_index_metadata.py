@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,11 @@ from dbx.pixels.table import ObjectTable
 from dbx.pixels.table.folder import TableFolder
 from index_table import instance
 from table_rows import rows
+
+if TYPE_CHECKING:
+    from servers import S3Bucket
+
+pytest_plugins = ["servers"]
 
 ROWS = 3000
 
@@ -59,6 +65,13 @@ def test_every_row_gets_its_own(places: list[tuple[int, int]], batch_rows: int, 
     assert found == [(files[file], number, expected(files[file], number)) for file, number in places]
 
 
+def read(table: ObjectTable, wanted: pa.Table | None = None) -> list[tuple[str, dict[str, Any]]]:
+    """SOP Instance UIDs of rows by DuckDB, and their metadata."""
+    with Sources().open(table) as source:
+        source.choose(wanted)
+        return [(row["SOPInstanceUID"], json.loads(row["meta"])) for part in source.rows() for row in part.to_pylist()]
+
+
 def test_few_rows_do_not_keep_all_that_was_decoded(tmp_path: Path) -> None:
     meta = [f'{{"number": {number}, "more": "{"x" * 4096}"}}' for number in range(ROWS)]
     pq.write_table(pa.table({"meta": meta}), tmp_path / "large")
@@ -80,11 +93,20 @@ def test_duckdb_and_metadata_are_of_the_same_object(tmp_path: Path) -> None:
     for uri in table.files():
         pq.write_table(pq.read_table(uri), uri, row_group_size=7)
 
-    with Sources().open(table) as source:
-        source.choose(series_table([("1.2.1", "1.2.1.1"), ("1.2.3", "1.2.3.1")]))
-        found = [(row["SOPInstanceUID"], json.loads(row["meta"])) for part in source.rows() for row in part.to_pylist()]
+    found = read(table, series_table([("1.2.1", "1.2.1.1"), ("1.2.3", "1.2.3.1")]))
 
     assert len(found) == 80
+    assert all(meta["00080018"]["Value"] == [uid] for uid, meta in found)
+
+
+def test_metadata_of_a_table_in_a_bucket(bucket: S3Bucket) -> None:
+    table = ObjectTable.create_if_missing(f"{bucket.url}/objects")
+    for study in (1, 2):
+        table.save(rows(*(instance(f"/{study}/{number}", study, number=number) for number in (1, 2))))
+
+    found = read(table)
+
+    assert len(found) == 4
     assert all(meta["00080018"]["Value"] == [uid] for uid, meta in found)
 
 
