@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -36,10 +37,15 @@ def build(folder: Path) -> Path | None:
     if not _has_sanitizers(folder):
         return None
     whole, program = folder / "whole.cpp", folder / "driver"
+    command = [*_COMPILER, *_FLAGS, str(whole), "-o", str(program)]
+    text = "".join([f"// {shlex.join(command)}\n", *(f'#include "{path}"\n' for path in _SOURCES)])
+    # Neither a source that is gone nor a flag has a time.
+    if not whole.exists() or whole.read_text() != text:
+        program.unlink(missing_ok=True)
+        whole.write_text(text)
     newest = max(path.stat().st_mtime for path in [*_SOURCES, *_NATIVE.glob("*.hpp")])
     if not program.exists() or program.stat().st_mtime < newest:
-        whole.write_text("".join(f'#include "{path}"\n' for path in _SOURCES))
-        subprocess.run([*_COMPILER, *_FLAGS, str(whole), "-o", str(program)], check=True)
+        subprocess.run(command, check=True)
     return program
 
 

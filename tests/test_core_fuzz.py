@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,24 @@ def test_broken_files_do_no_harm() -> None:
         pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) > 0
+
+
+def test_a_source_that_is_gone_and_another_flag_are_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler, calls = tmp_path / "compiler", tmp_path / "calls"
+    compiler.write_text(f'#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho "$2" >> {calls}\ncp /bin/true "$2"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    module = runpy.run_path(str(RUN.with_name("build.py")))
+
+    def builds() -> int:
+        program = module["build"](tmp_path / "build")
+        return calls.read_text().splitlines().count(str(program))
+
+    assert [builds(), builds()] == [1, 1]
+    module["_SOURCES"].pop()
+    assert builds() == 2
+    module["_FLAGS"].append("-O1")
+    assert [builds(), builds()] == [3, 3]
 
 
 @pytest.mark.filterwarnings("ignore")
