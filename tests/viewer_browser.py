@@ -22,7 +22,7 @@ from web_server import RunningServer
 
 SCREENSHOTS = Path(__file__).parents[1] / "docs" / "images"
 
-_SECONDS = 60  # that the viewer gets for anything: it shares a slow machine with other tests
+_SECONDS = 120  # that the viewer gets for anything: it shares a slow machine with other tests
 #: What the browser asks itself for, such as the parts of its viewer of PDF.
 _BROWSERS_OWN = ("chrome:", "chrome-extension:")
 _SIZE = ViewportSize(width=1280, height=800)
