@@ -15,6 +15,7 @@ from dbx.pixels.table.views import VIEWS
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 TABLE = (ROOT / "docs" / "table.md").read_text()
+PAGES = [path.relative_to(ROOT) for path in (ROOT / "README.md", ROOT / "viewer/README.md", *ROOT.glob("docs/*.md"))]
 
 
 def test_the_seven_lines_run_as_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +36,15 @@ def test_every_column_and_view_is_described() -> None:
     assert set(VIEWS) - described == set()
 
 
-def test_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    for file, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", (ROOT / page).read_text()):
+        target = (ROOT / page).parent / file if file else ROOT / page
+        assert target.exists(), file
+        assert not heading or heading in headings(target.read_text()), f"{file}#{heading}"
+
+
+def headings(text: str) -> set[str]:
+    """Return what GitHub makes of headings, for links to lead to them."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
