@@ -1,1 +1,1 @@
-"""What Pixels is measured against: each module is one row of the table that `make bench` prints."""
+"""What Pixels is measured against: modules measure the rows of the table that `make bench` prints."""

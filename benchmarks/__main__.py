@@ -1,4 +1,4 @@
-"""Measures the rows of the table of speed and memory, prints them and keeps them in results.json.
+"""Measures the rows of the table of speed and memory, prints them and, if it measures all, keeps them in results.json.
 
 python -m benchmarks [--data DIR] [headers] [ingest] [second_run] [thumbnails] [memory] [serving]
     [index] [storing] [ai] [spark]

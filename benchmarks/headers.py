@@ -1,4 +1,4 @@
-"""Rows 1 to 3: a header to DICOM JSON on one core, against pydicom, the file system's floor and DCMTK.
+"""A header to DICOM JSON on one core, against pydicom, the file system's floor and DCMTK.
 
 All read the same mix in the page cache. The recipe, being slow, reads the first files only: the mix repeats every 100.
 The core reads elements once that come again in similar objects; a row of its own tells what that makes of the images of

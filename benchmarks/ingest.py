@@ -1,4 +1,4 @@
-"""Row 4: a folder to a table, from arguments parsed to the commit, against the recipe in 2 processes.
+"""A folder to a table, from arguments parsed to the commit, against the recipe in 2 processes.
 
 The recipe only makes JSON, which favours it: it writes no table. It reads a sample; its time for each file is taken for
 all. Both get the files from the page cache.

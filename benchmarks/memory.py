@@ -1,4 +1,4 @@
-"""Row 7: peak memory of an ingest, of ten times as many files against the memory of a tenth."""
+"""Peak memory of an ingest, of ten times as many files against the memory of a tenth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Row 5: `pixels ingest` again over 200,000 files with nothing new, which is listing and comparing."""
+"""`pixels ingest` again over 200,000 files with nothing new, which is listing and comparing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Row 6: from a file to a small picture on one core, against pydicom and matplotlib as published pipelines use them.
+"""From a file to a small picture on one core, against pydicom and matplotlib as published pipelines use them.
 
 Theirs is a figure of the usual size with axes, as PNG; what they then do to it for Spark is left out, in their favour.
 Ours is a JPEG of 256 pixels. Both read header and pixels from the page cache.
