@@ -92,6 +92,23 @@ def test_what_was_indexed_in_place_is_not_deleted(empty_server: RunningServer, t
     assert len(files(empty_server)) == 1
 
 
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_an_upload_that_was_found_missing_is_deleted(empty_server: RunningServer, comes_back: bool) -> None:
+    from wado import until  # it imports a plugin of pytest, which is to load that first
+
+    store(empty_server, CT.read_bytes())
+    file = Path(rows(empty_server, "local_path")[0]["local_path"])
+    file.unlink()
+    instance_url = f"{empty_server.dicomweb}/studies/{STUDY}/series/{SERIES}/instances/{SOP}"
+    assert httpx.get(f"{instance_url}/frames/1").status_code == 410
+    until(lambda: rows(empty_server, "error")[0]["error"] is not None)
+    if comes_back:
+        file.write_bytes(CT.read_bytes())
+    assert httpx.delete(instance_url).status_code == 204
+    assert left(empty_server) == []
+    assert files(empty_server) == []
+
+
 def test_a_copy_in_place_shows_again_when_the_upload_goes(empty_server: RunningServer, tmp_path: Path) -> None:
     store(empty_server, CT.read_bytes())
     changed = pydicom.dcmread(CT)

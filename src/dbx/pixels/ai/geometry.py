@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,6 +21,8 @@ _SAME_SPACING = 1e-3
 _EVEN_SPACING = 0.1
 #: Pixels by which slices may be shifted within their plane.
 _SHIFT = 0.5
+#: Of objects whose modification time is not known: any other one is newer.
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 _ONE_VOLUME = "Choose a series of one volume."
 
@@ -99,7 +102,7 @@ def _newest(copies: Sequence[Slice]) -> Slice:
     if np.ptp([one.position for one in copies], axis=0).max() > _SAME_PLACE:
         _refuse(copies, "has images beside each other")
     by_path = sorted(copies, key=lambda one: one.instance.path)
-    return max(by_path, key=lambda one: one.instance.modificationTime)  # the first of several
+    return max(by_path, key=lambda one: one.instance.modificationTime or _LONG_AGO)  # the first of several
 
 
 def _check_upright(ordered: Sequence[Slice], positions: NDArray[np.float64], axes: NDArray[np.float64]) -> None:

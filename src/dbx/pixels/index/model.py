@@ -108,6 +108,8 @@ class Instance:
         Of the object; the latter opens it.
     length : int
         Bytes of the object.
+    modificationTime : datetime.datetime or None
+        None if it is not known, as of an object that was found missing.
     pixels : mapping
         The columns `dbx.pixels.dicom.image.PIXEL_COLUMNS`; `pixel_data` is None without pixel data.
     """
@@ -120,5 +122,5 @@ class Instance:
     path: str
     local_path: str
     length: int
-    modificationTime: datetime
+    modificationTime: datetime | None
     pixels: Mapping[str, Any]

@@ -15,8 +15,7 @@ from dbx.pixels.storage.changed import Listed
 from dbx.pixels.storage.local import storage_error
 from dbx.pixels.storage.page_cache import read_cached, remember
 
-#: What the index gives for objects whose modification time is not known.
-_UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -75,4 +74,5 @@ def _check(instance: Instance, status: os.stat_result) -> None:
 
 
 def _modified(instance: Instance) -> int | None:
-    return (instance.modificationTime - _UNKNOWN_TIME) // _MICROSECOND or None
+    time = instance.modificationTime
+    return None if time is None else (time - _EPOCH) // _MICROSECOND

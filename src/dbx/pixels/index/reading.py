@@ -235,7 +235,7 @@ def _instance(row: Mapping[Any, Any]) -> Instance:
         "offset": row["pixel_offset"],
         "length": row["pixel_length"],
     }
-    fragments = row["fragments"]
+    fragments, modified = row["fragments"], row["modificationTime"]
     pixels["fragments"] = None if fragments is None else Fragments.from_bytes(fragments)
     return Instance(
         StudyInstanceUID=row["StudyInstanceUID"],
@@ -246,6 +246,6 @@ def _instance(row: Mapping[Any, Any]) -> Instance:
         path=row["path"],
         local_path=row["local_path"] or row["path"],
         length=row["length"] or 0,
-        modificationTime=_EPOCH + timedelta(microseconds=row["modificationTime"] or 0),
+        modificationTime=None if modified is None else _EPOCH + timedelta(microseconds=modified),
         pixels=pixels,
     )

@@ -42,6 +42,7 @@ async def _delete(request: Request) -> Response:
 def _delete_uploads(server: Server, uids: list[str | None], request: Request) -> None:
     study, series, instance = uids
     assert study is not None
+    server.index.sync()  # rows are deleted as they are: an object that was found missing has another one since then
     found = server.index.instances(study, series, instance, server.principal(request))
     if not found:
         raise HttpError(404, "there is no such object")
