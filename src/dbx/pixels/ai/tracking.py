@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
@@ -20,9 +19,6 @@ from dbx.pixels.storage import Home
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from PIL.Image import Image
-
-# MLflow tells its makers that it is used, unless this is there before it is imported.
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 _TRAINING = "pixels.training"
 
