@@ -1,4 +1,4 @@
-"""Row filters: reads of the index show what the principal may see, and tell nothing of the rest (contract 10)."""
+"""Row filters: reads of the index show what the principal may see, and tell nothing of the rest."""
 
 from __future__ import annotations
 

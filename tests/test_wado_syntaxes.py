@@ -1,4 +1,4 @@
-"""Transfer syntaxes: what the client accepts against what can be made of what is stored (contract 7)."""
+"""Transfer syntaxes: what the client accepts against what can be made of what is stored."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pydicom.uid import (
 )
 from starlette.requests import Request
 
+from dbx.pixels.web.dicomweb.media import ranges_of
 from dbx.pixels.web.dicomweb.syntaxes import DEFAULT, frame_representation, object_syntax
 from dbx.pixels.web.errors import HttpError
 
@@ -45,6 +46,22 @@ def test_objects_are_sent_in_the_first_syntax_that_is_possible(
     stored: str | None, wanted: list[str], sent: str | None
 ) -> None:
     assert object_syntax(stored, wanted) == sent
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a/b, c/d;q=0.1", ["a/b", "c/d"]),
+        ('multipart/related; type="a/b,c"; x="1", c/d', ["a/b,c", "c/d"]),
+        ('a/b; x="open, c/d', ["a/b"]),
+        (", ,\t,a/b,,", ["a/b"]),
+        ("," * 2_000_000 + "a/b", ["a/b"]),
+        ('a/b;x="",' * 200_000, ["a/b"] * 200_000),
+    ],
+    ids=["two", "quotes", "an open quote", "nothing between", "very long", "very many"],
+)
+def test_what_a_client_accepts_is_divided_at_commas(text: str, names: list[str]) -> None:
+    assert [range_.name for range_ in ranges_of((text,))] == names
 
 
 def representation(stored: str, accept: str, *, bits_allocated: int = 16, single: bool = True) -> str:

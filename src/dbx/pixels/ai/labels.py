@@ -1,4 +1,4 @@
-"""Labels: the segmentations that people saved, of which models learn (contract 9)."""
+"""Labels: the segmentations that people saved, of which models learn."""
 
 from __future__ import annotations
 

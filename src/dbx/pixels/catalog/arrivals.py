@@ -35,7 +35,7 @@ _UIDS = ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID
 
 
 class LabelState(StrEnum):
-    """What a segmentation is worth as a label: values of the column `label_state` (contract 9)."""
+    """What a segmentation is worth as a label: values of the column `label_state`."""
 
     PROPOSAL = "proposal"  # a model made it
     FINAL = "final"  # a person has looked at it, and saved it

@@ -55,7 +55,7 @@ class Discovery:
     known : Known
         What the table knows under these roots.
     open_archives : callable
-        Does what `open_archives` does, here or elsewhere.
+        Does what `dbx.pixels.catalog.archives.open_archives` does, here or elsewhere.
 
     Attributes
     ----------

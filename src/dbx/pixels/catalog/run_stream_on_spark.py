@@ -60,7 +60,7 @@ def run_stream(
         What was made of the frame of the stream's objects.
     stream : Stream
         The stream that it came from.
-    table : ObjectTable
+    table : ObjectTable or NamedTable
         Where to save.
     save : callable
         Saves one batch: a DataFrame, the table, a tally to add to, and the transaction that it is.

@@ -20,8 +20,8 @@ _TOTALS = """
     FROM object_catalog
 """
 
-#: How far down the ladder each object went: the native core, pydicom, or an error.
-_LADDER = """
+#: How each object was read: by the native core, by pydicom, or not at all.
+_READERS = """
     SELECT coalesce(parsed_by, if(error IS NOT NULL, 'nobody', 'nobody: no DICOM')) AS reader, count(*) AS objects
     FROM object_catalog GROUP BY ALL ORDER BY objects DESC, reader
 """
@@ -52,7 +52,7 @@ def info(catalog: Catalog) -> None:
     click.echo(f"version    {table.version}, {len(table.files()):,} files")
     for name, value in catalog.sql(_TOTALS).to_arrow().to_pylist()[0].items():
         click.echo(f"{name:<11}{value:,}")
-    for heading, query in (("read by", _LADDER), ("file types", _FILE_TYPES), ("modalities", _MODALITIES)):
+    for heading, query in (("read by", _READERS), ("file types", _FILE_TYPES), ("modalities", _MODALITIES)):
         click.echo(f"\n{heading}")
         catalog.sql(query).show()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 
-#: Keywords in column order: patient, study, series, instance, image (PS3.3 C.7, PS3.18 10.6.1.2.3).
+#: Keywords in column order: patient, study, series, instance, acquisition, image (PS3.3 C.7, PS3.18 10.6.1.2.3).
 KEYWORDS = (
     # Patient
     "PatientID",

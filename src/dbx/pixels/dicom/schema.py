@@ -1,4 +1,4 @@
-"""The Arrow fields that reading a DICOM header yields, shared by the native core, the ladder and the table."""
+"""The Arrow fields that reading a DICOM header yields, shared by the native core, the fallback and the table."""
 
 from __future__ import annotations
 

@@ -38,6 +38,8 @@ def thumbnail(source: Source, row: Mapping[str, Any], *, size: int = 256, image_
         If the object has no pixel data, or they cannot be decoded.
     StorageError
         If the object cannot be read.
+    MemoryError
+        If there is not enough memory now.
     """
     return _ENCODERS[image_format](render(source, row, View(box=(size, size))))
 

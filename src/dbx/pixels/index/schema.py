@@ -53,7 +53,7 @@ def _columns(level: Level) -> list[sa.Column]:
     return columns
 
 
-#: What the index knows of itself: `layout`, and the table's `version`.
+#: What the index knows of itself: its `layout`, and which `table` it shows, in which `version`.
 state = sa.Table("state", metadata, sa.Column("name", sa.Text, primary_key=True), sa.Column("value", sa.BigInteger))
 
 #: Data files of the table at that version.
@@ -142,7 +142,7 @@ shared = sa.Table(
     *(column for column in _INSTANCE_COLUMNS if column.name not in _OWN),
 )
 
-#: Every object with the three UIDs; `shown` is false if another object shows its SOP Instance UID (contract 3).
+#: Every object with the three UIDs; `shown` is false if another object shows its SOP Instance UID.
 own = sa.Table(
     "own",
     metadata,

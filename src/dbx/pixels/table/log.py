@@ -18,7 +18,7 @@ from dbx.pixels.table.folder import TableFolder
 from dbx.pixels.table.parquet import DATA_FILE, STATISTICS_COLUMNS, delete_files
 from dbx.pixels.table.schema import TABLE_SCHEMA
 
-#: The application id that all writers share: commits of one table follow each other (contract 2).
+#: The application id that all writers share: commits of one table follow each other.
 APPLICATION_ID = "dbx.pixels"
 
 CONFIGURATION = {

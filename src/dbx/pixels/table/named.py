@@ -276,7 +276,7 @@ class NamedTable:
         return [fill for fill, count in zip(fills.values(), found, strict=True) if count]
 
     def _until_done(self, left: Callable[[], int], merge: str, transaction: StreamTransaction | None = None) -> None:
-        """Commit what is left to do; on a conflict look again, and decide again (contract 2)."""
+        """Commit what is left to do; on a conflict look again, and decide again."""
         for attempt in range(ATTEMPTS):
             if not left():
                 return

@@ -119,7 +119,7 @@ class ObjectTable:
 
     @property
     def log(self) -> DeltaLog:
-        """The table's log, for the other modules of this package."""
+        """The table's log: which table it is, and its files at the version that is looked at."""
         return self._log
 
     @property
@@ -253,7 +253,7 @@ class ObjectTable:
         return last_of_each_path(chunk)
 
     def _apply(self, decide: Callable[[], Changes], transaction: StreamTransaction | None = None) -> Committed:
-        """Commit what `decide` finds; on a conflict look again, and decide again (contract 2)."""
+        """Commit what `decide` finds; on a conflict look again, and decide again."""
         draft: Draft | None = None
         self._log.refresh()
         for attempt in range(ATTEMPTS):

@@ -8,7 +8,7 @@ from dbx.pixels.table.duck import literal
 from dbx.pixels.table.log import DataFile
 
 #: What stands before the outermost archive in `zip://member::archive`, where the archive may itself be such an address;
-#: `::` is escaped in members (contract 4).
+#: `::` is escaped in members.
 MEMBERS = "^(?:zip://[^:]*(?::[^:]+)*::)+"
 
 #: Everything below `zip://`: the next character after the slash bounds it.

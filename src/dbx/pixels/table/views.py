@@ -26,7 +26,7 @@ def _one_value(keywords: tuple[str, ...], key: str) -> str:
     return ", ".join(f"min({name}) AS {name}" for name in map(identifier, keywords) if name != identifier(key))
 
 
-#: Objects whose SOP Instance UID another object shows: all but the newest, then the smallest path (contract 3).
+#: Objects whose SOP Instance UID another object shows: all but the newest, then the smallest path.
 _SHADOWED = """
     SELECT path, SOPInstanceUID, shown FROM (
         SELECT path, SOPInstanceUID,

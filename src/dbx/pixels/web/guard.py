@@ -1,4 +1,4 @@
-"""What the server lets in: requests to its own name, writes from its own pages (contract 11), URLs of text."""
+"""What the server lets in: requests to its own name, writes from its own pages, URLs of text."""
 
 from __future__ import annotations
 

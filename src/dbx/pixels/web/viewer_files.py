@@ -61,6 +61,7 @@ class _File:
     paths : mapping of str to pathlib.Path
         By content coding, the preferred one first.
     media_type : str
+        What it is, for Content-Type.
     tag : str or None
         Hash of the content; None if the name has one in it.
     """

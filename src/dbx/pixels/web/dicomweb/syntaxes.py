@@ -1,4 +1,4 @@
-"""Which transfer syntax an answer has: what the client accepts, and what can be made of what is stored (contract 7)."""
+"""Which transfer syntax an answer has: what the client accepts, and what can be made of what is stored."""
 
 from __future__ import annotations
 
