@@ -21,8 +21,8 @@ DICOM_JSON = "application/dicom+json"
 DICOM_XML = "application/dicom+xml"
 OCTET_STREAM = "application/octet-stream"
 
-#: A comma outside of quotes, which separates media ranges.
-_COMMA = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
+#: What commas separate, but for those in quotes. Nothing is looked at twice, however long it is.
+_MEDIA_RANGE = re.compile(r'(?:[^,"]++|"[^"]*+"?+)++')
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def accept_texts(request: Request) -> tuple[str, ...]:
 
 def ranges_of(texts: tuple[str, ...]) -> list[MediaType]:
     """Return what a client accepts by its words; see `accepted`."""
-    ranges = [MediaType.parse(piece) for text in texts for piece in _COMMA.split(text) if piece.strip()]
+    ranges = [MediaType.parse(piece) for text in texts for piece in _MEDIA_RANGE.findall(text) if piece.strip()]
     return sorted(ranges or [MediaType("*/*")], key=lambda range_: -range_.quality)
 
 
