@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset
 
 from bundles import write_bundle
 from dbx.pixels import Catalog
+from dbx.pixels.ai.attempts import Segmenting
 from dbx.pixels.ai.batch import segment
 from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.results import Result, Results
@@ -30,6 +31,7 @@ from dbx.pixels.ai.series import read_series
 from dbx.pixels.cli.main import pixels
 from dbx.pixels.dicom.phantom import ct_phantom
 from dbx.pixels.errors import (
+    ArgumentError,
     ModelError,
     ModelNotFoundError,
     ModelNotReadyError,
@@ -294,6 +296,20 @@ def test_a_second_batch_does_only_what_is_new(
     assert [result.model_version for result in by_another_version] == ["1", "1", "1"]
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", ""])
+def test_a_device_that_is_not_there_is_no_fault_of_a_series(
+    catalog: Catalog, index: ServingIndex, models: Models, device: str
+) -> None:
+    runner = Runner(models, index, device)
+    for check in (
+        lambda: list(segment(catalog, index, runner, "bright", UIDS)),
+        Segmenting(runner, "bright", "0.1.0", catalog.home.root).reach,  # on executors, before they begin
+    ):
+        with pytest.raises(ArgumentError, match=rf"device {device}: is none of this machine's\. Choose cpu"):
+            check()
+    assert not DeltaTable.is_deltatable(Results(catalog.location()).location)
+
+
 # --- The command ---
 
 
@@ -335,6 +351,10 @@ def test_the_command_tells_people(home: Path) -> None:
         (["--model", "bright", "--series", "1.2", "--where", "true"], "--series: or --where is needed, and not both"),
         (["--model", "nothing", "--series", "1.2"], "nothing: "),
         (["--model", "bright", "--where", "Colour = 'red'"], "Colour"),
+        (
+            ["--model", "bright", "--series", UIDS[0], "--device", "gpu"],
+            "device gpu: is none of this machine's. Choose cpu",
+        ),
     ],
 )
 def test_the_command_refuses_in_one_line(home: Path, arguments: list[str], message: str) -> None:

@@ -14,7 +14,7 @@ from dbx.pixels.ai.segmentation import write_segmentation
 from dbx.pixels.ai.series import Series
 from dbx.pixels.ai.storing import write_file
 from dbx.pixels.catalog.incoming import IncomingFile
-from dbx.pixels.errors import EngineError, ModelError, PixelsError, StorageError
+from dbx.pixels.errors import ArgumentError, EngineError, ModelError, PixelsError, StorageError
 
 _log = logging.getLogger(__name__)
 
@@ -70,13 +70,21 @@ class Segmenting:
         return type(self), (self.runner, self.model, self.version, self.folder)
 
     def __call__(self, series: Series) -> Attempt:
-        """Segment one series; whatever is wrong with it is told, not raised."""
+        """Segment one series; whatever is wrong with it is told, not raised.
+
+        Raises
+        ------
+        ArgumentError
+            If this machine has no such device.
+        """
         started = time.monotonic()
         try:
             segmented = self.runner.run_on_series(
                 self.model, series, version=self.version, on_progress=self.on_progress
             )
             file = write_file(write_segmentation(segmented), self.folder)
+        except ArgumentError:  # there is no such device: no series has a part in it
+            raise
         except PixelsError as error:
             return Attempt(error=reason_of(error, series.SeriesInstanceUID), seconds=time.monotonic() - started)
         except Exception as error:  # whatever libraries raise of one series: the others do not wait for a remedy
@@ -91,10 +99,13 @@ class Segmenting:
         ------
         EngineError
             If a package, the model or the volume is missing.
+        ArgumentError
+            If there is no such device.
         """
         for package in _PACKAGES:
             if find_spec(package) is None:
                 raise EngineError("AI", f"needs {package}, which is not installed", "pip install 'dbx-pixels[ai]'")
+        self.runner.check_device()
         try:
             self.runner.ready(self.model)
             IncomingFile.create(self.folder).discard()

@@ -57,6 +57,8 @@ def segment(
     ------
     ModelNotFoundError, ModelNotReadyError
         If the model cannot be run.
+    ArgumentError
+        If there is no such device.
     TableError
         If results cannot be read or written.
     EngineError

@@ -26,7 +26,15 @@ with extra_ai():
     from monai.transforms import SpatialResample
     from monai.utils import ensure_tuple_rep, fall_back_tuple
 
-    from dbx.pixels.ai.loading import QuickArgmax, failing, image_of, importable, in_memory, load_weights
+    from dbx.pixels.ai.loading import (
+        QuickArgmax,
+        device_of,
+        failing,
+        image_of,
+        importable,
+        in_memory,
+        load_weights,
+    )
 
 #: MONAI's engines log what ends a run; here it becomes an error that the caller tells.
 _engine_logger = logging.getLogger(f"{__name__}.engine")
@@ -59,6 +67,8 @@ class Bundle:
 
     Raises
     ------
+    ArgumentError
+        If there is no such device.
     ModelError
         If the bundle cannot be loaded: it lacks something, fails, or its weights do not fit its network.
     """
@@ -80,7 +90,7 @@ class Bundle:
         }
         with failing(self.info.name, "cannot be loaded"):
             if device is not None:
-                config["device"] = torch.device(device)
+                config["device"] = device_of(device)
             with importable(folder):
                 parser = ConfigParser(config)
                 self._preprocessing = parser.get_parsed_content("preprocessing")

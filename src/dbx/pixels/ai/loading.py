@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dbx.pixels.ai.extra import extra_ai
-from dbx.pixels.errors import ModelError, PixelsError
+from dbx.pixels.errors import ArgumentError, ModelError, PixelsError
 
 with extra_ai():
     import torch
@@ -96,6 +96,24 @@ def importable(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(folder))
+
+
+def device_of(name: str) -> torch.device:
+    """Return a device of this machine by the name that PyTorch has for it.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()  # it may be known, and not be there, or hold no values
+    except Exception as error:  # of PyTorch's back ends, each in its own words
+        kind = torch.accelerator.current_accelerator()
+        there = ["cpu", *(f"{kind}:{number}" for number in range(torch.accelerator.device_count()))]
+        raise ArgumentError(f"device {name}", "is none of this machine's", f"Choose {' or '.join(there)}.") from error
+    return device
 
 
 def load_weights(network: torch.nn.Module, weights: Path, name: str) -> None:

@@ -61,6 +61,19 @@ class ModelRunner:
         """Return what is known of a model that can be run, as `Models.ready`."""
         return self._models.ready(model)
 
+    def check_device(self) -> None:
+        """Make sure that this machine has the device, if one was named.
+
+        Raises
+        ------
+        ArgumentError
+            If it has not.
+        """
+        if self._device is not None:
+            from dbx.pixels.ai.loading import device_of
+
+            device_of(self._device)
+
     def run_on_series(
         self,
         model: str,
