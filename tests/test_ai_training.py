@@ -454,6 +454,21 @@ def test_the_command_line_tells_why_a_training_failed(ward: Ward) -> None:
     assert "log.txt" in answer.output
 
 
+def test_one_that_is_killed_after_its_last_epoch_does_none_anew(ward: Ward) -> None:
+    for patient in range(2):
+        ward.segment(patient)
+    folder = _asked_for(ward)
+    Learning(folder)._train()  # as if it was killed before it published what it has
+
+    work(folder)
+
+    task = folder.task()
+    assert (task.status, task.version, task.epoch) == (Status.DONE, "1", 2)
+    client = mlflow_client(ward.catalog.home)
+    (run,) = client.search_runs([client.get_experiment_by_name("organs").experiment_id])
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "loss")] == [1, 2]
+
+
 @pytest.mark.timeout(900)  # processes of trainings are nice: on a busy machine they take long to import what they need
 def test_one_that_is_killed_goes_on_from_its_last_epoch_and_the_next_one_follows_by_itself(ward: Ward) -> None:
     for patient in range(2):

@@ -117,6 +117,8 @@ class Workflow:
         TrainingError
             If the loss is no number.
         """
+        if self._trainer.state.epoch >= self.epochs:
+            return  # it was interrupted after the last one; ignite would begin with the first one again
         losses: list[float] = []
         measured: list[float] = []
 
