@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,10 +181,22 @@ def test_the_command_tells_what_is_in_the_index(folder: Path, home: Path, index_
     assert "2 studies, 2 series, 2 instances" in pixels("index", "--rebuild", *options)
 
 
-@pytest.mark.parametrize("url", ["mysql://host/db", "postgresql://nobody@127.0.0.1:1/none"])
+@pytest.mark.parametrize(
+    "url", ["mysql://host/db", "postgresql://nobody:SECRET@host:port/db", "postgresql://nobody@127.0.0.1:1/none"]
+)
 def test_a_database_that_cannot_be_used_is_told_in_one_line(home: Path, url: str) -> None:
-    result = CliRunner().invoke(pixels_command, ["index", "--index", url, "--home", str(home)])
+    assert "SECRET" not in refused(home, url)
 
+
+def test_without_its_driver_the_remedy_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # which Python takes for not installed
+    assert "pip install 'dbx-pixels[postgresql]'" in refused(home, "postgresql://nobody@host/db")
+
+
+def refused(home: Path, url: str) -> str:
+    """The one line that `pixels index` says when it refuses a database."""
+    result = CliRunner().invoke(pixels_command, ["index", "--index", url, "--home", str(home)])
     assert result.exit_code == 1
     assert result.output.startswith("pixels: ")
     assert result.output.count("\n") == 1
+    return result.output

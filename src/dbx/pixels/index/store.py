@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateSchema, CreateTable, DropSchema
 
-from dbx.pixels.errors import ArgumentError, IndexUnavailableError
+from dbx.pixels.errors import ArgumentError, EngineError, IndexUnavailableError
 from dbx.pixels.index import names, schema
 from dbx.pixels.index.glance import Glance, file_number
 
@@ -68,15 +68,24 @@ def open_store(location: str, folder: Path, url: str | None) -> Store:
     Raises
     ------
     ArgumentError
-        If the URL names another kind of database.
+        If the URL names another kind of database, or is none.
+    EngineError
+        If what is needed for PostgreSQL is not installed.
     """
     digest = hashlib.sha256(location.encode()).hexdigest()[:12]
     if url is None:
         return SqliteStore(folder / f"{location.rstrip('/').rpartition('/')[2]}-{digest}.sqlite")
     kind, _, rest = url.partition("://")
-    if kind in ("postgresql", "postgres"):
+    remedy = "Write postgresql://user@host/database."
+    if kind not in ("postgresql", "postgres"):
+        raise ArgumentError(kind, "is no database for an index", remedy)
+    try:
         return PostgresStore(f"postgresql+psycopg://{rest}", f"pixels_{digest}")
-    raise ArgumentError(kind, "is no database for an index", "Write postgresql://user@host/database.")
+    except ModuleNotFoundError as error:
+        missing = f"needs {error.name}, which is not installed"
+        raise EngineError("PostgreSQL", missing, "pip install 'dbx-pixels[postgresql]'") from error
+    except (ValueError, sa.exc.ArgumentError):  # which may quote a password
+        raise ArgumentError(f"{kind}://...", "is no address of a database", remedy) from None
 
 
 class SqliteStore:
