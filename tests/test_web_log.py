@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,7 +17,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from dbx.pixels import Catalog
 from served import Served, serving
+from volumes import ingested
+
+from conftest import TEST_FILES
 
 SECRET = "SECRETNAME"
 
@@ -43,6 +48,20 @@ def test_an_index_that_is_deleted_quotes_no_search(served: Served, home: Path) -
             url = f"{served.dicomweb}/instances?PatientName={SECRET}&fuzzymatching=true"
             list(pool.map(lambda _, url=url: httpx.get(url), range(16)))
     assert lines(served, 80)
+
+
+def test_an_object_that_cannot_be_read_is_told_without_its_path(served: Served, home: Path, tmp_path: Path) -> None:
+    file = tmp_path / SECRET / "ct.dcm"
+    file.parent.mkdir()
+    shutil.copy(TEST_FILES / "CT_small.dcm", file)
+    ingested(Catalog(home=str(home)), file.parent).close()
+    (found,) = httpx.get(f"{served.dicomweb}/instances").json()
+    file.unlink()
+    file.symlink_to(file)
+    answer = httpx.get(found["00081190"]["Value"][0])
+    assert (answer.status_code, answer.json()["error"]) == (500, "Too many levels of symbolic links.")
+    told = "StorageError: Too many levels of symbolic links."
+    assert told in [line.get("message") for line in lines(served, 3)]
 
 
 def test_exceptions_and_libraries_are_told_without_what_they_say() -> None:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from dbx.pixels.errors import (
     ArgumentError,
+    DicomError,
     EngineError,
     IndexUnavailableError,
     ModelError,
@@ -19,6 +20,7 @@ from dbx.pixels.errors import (
     PixelsError,
     SeriesNotFoundError,
     ServingError,
+    StorageError,
     TrainingError,
     UnsuitableSegmentationError,
     UnsuitableSeriesError,
@@ -66,10 +68,12 @@ def answer_pixels_error(_request: Request, error: Exception) -> Response:
     status = status_of(error)
     if status < 500 or isinstance(error, EngineError):
         return JSONResponse({"error": str(error)}, status)
-    _log.error("%s", error)
     # Its subject may be a path; that of a model's folder ends in its name.
     name = f"{PurePath(error.subject).name}: " if isinstance(error, ModelError) else ""
-    return JSONResponse({"error": f"{name}{error.problem}. {error.remedy}".strip()}, status)
+    told = f"{name}{error.problem}. {error.remedy}".strip()
+    # Paths of objects have UIDs in them, or names of patients, which the log does not hold either.
+    _log.error("%s", f"{type(error).__name__}: {told}" if isinstance(error, (StorageError, DicomError)) else error)
+    return JSONResponse({"error": told}, status)
 
 
 def answer_memory_error(_request: Request, _error: Exception) -> Response:
