@@ -140,7 +140,7 @@ def test_a_volume_is_listed_under_its_public_name(tmp_path: Path) -> None:
 def test_hidden_files_delta_tables_and_the_home_folders_own_are_left_out(root: Path) -> None:
     home = Home(root / "home")
     write(root, "a", ".hidden", ".git/config", "table/_delta_log/0.json", "table/part.parquet", "_a")
-    write(home.root, "tables/c/s/t/x", "models/m", "index/i", "mlflow/m", "Volumes/c/s/v/1.dcm")
+    write(home.root, "tables/c/s/t/x", "models/m", "index/i", "mlflow/m", "ai/sessions/a", "Volumes/c/s/v/1.dcm")
     listing = list_objects(str(root), home)
     assert names(listing) == ["_a", "a", "home/Volumes/c/s/v/1.dcm"]
     assert listing.complete

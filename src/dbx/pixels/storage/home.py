@@ -57,7 +57,7 @@ class Home:
 
     @property
     def ai(self) -> Path:
-        """What AI keeps, beside models: trainings and scores."""
+        """What AI keeps, beside models: trainings, scores, and volumes that were sent to be segmented."""
         return self.root / "ai"
 
     @property

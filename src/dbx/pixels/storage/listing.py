@@ -137,7 +137,7 @@ def list_objects(root: str, home: Home, *, recurse: bool = True) -> Listing:
     root : str
         Address of a folder, a prefix, or a single object.
     home : Home
-        Where volumes lie; its own tables, models and index are not listed.
+        Where volumes lie; what else is in it, such as tables and models, is not listed.
     recurse : bool
         Whether to go into folders.
 
@@ -166,5 +166,5 @@ def list_objects(root: str, home: Home, *, recurse: bool = True) -> Listing:
 def _local_lister(root: str, home: Home, *, recurse: bool) -> Walk:
     if not local.is_folder(root):
         return lambda report, _: local.one_file(root, report)
-    own_folders = (home.tables, home.models, home.index, home.mlflow)
+    own_folders = (home.tables, home.models, home.index, home.mlflow, home.ai)
     return lambda report, report_empty: local.walk(root, report, report_empty, recurse=recurse, leave_out=own_folders)
