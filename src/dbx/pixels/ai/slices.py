@@ -107,6 +107,7 @@ def slices_of(instance: Instance, metadata: Json) -> list[Slice]:
             raise UnsuitableSeriesError(
                 instance.SeriesInstanceUID,
                 "does not say where its images lie: Image Position, Image Orientation or Pixel Spacing is missing",
+                "Choose a series of one volume.",
             )
         (slope,) = _numbers(groups, "RescaleSlope", 1) or (1.0,)
         (intercept,) = _numbers(groups, "RescaleIntercept", 1) or (0.0,)

@@ -166,7 +166,9 @@ class Versions:
         *earlier, _ = self._history() or ("",)
         before = earlier[-1] if earlier else self._own.name
         if before == self.champion() or not any(version.name == before for version in self.list()):
-            raise ModelError(self._folder.parent.name, "has no earlier champion to go back to")
+            raise ModelError(
+                self._folder.parent.name, "has no earlier champion to go back to", "Name a version: --to VERSION."
+            )
         self._write_history(earlier)
         return before
 

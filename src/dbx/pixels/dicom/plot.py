@@ -75,7 +75,7 @@ class DicomPlot:
             from IPython.display import HTML, display
         except ImportError as error:
             raise EngineError(
-                "DicomPlot.display", "IPython is not installed", "Use save(path) and open that in a browser"
+                "DicomPlot.display", "IPython is not installed", "Use save(path) and open that in a browser."
             ) from error
         display(HTML(self.to_html()))
 

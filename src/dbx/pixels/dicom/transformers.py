@@ -187,9 +187,9 @@ class DicomThumbnailExtractor(BatchTransformer):
         imageFormat: str = "JPEG",
     ) -> None:
         if imageFormat not in ("JPEG", "WEBP"):
-            raise ArgumentError("imageFormat", f"{imageFormat!r} is no format of thumbnails", "Use JPEG or WEBP")
+            raise ArgumentError("imageFormat", f"{imageFormat!r} is no format of thumbnails", "Use JPEG or WEBP.")
         if not 1 <= size <= 4096:
-            raise ArgumentError("size", f"{size} pixels is no size of a thumbnail", "Use 1 to 4096")
+            raise ArgumentError("size", f"{size} pixels is no size of a thumbnail", "Use 1 to 4096.")
         self.inputCol = inputCol
         self.outputCol = outputCol
         self.size = size
@@ -201,7 +201,7 @@ class DicomThumbnailExtractor(BatchTransformer):
             raise ArgumentError(
                 "DicomThumbnailExtractor",
                 f"the frame has no column {sorted(missing)[0]}",
-                "Run DicomMetaExtractor(catalog).transform(df) first",
+                "Run DicomMetaExtractor(catalog).transform(df) first.",
             )
         return merge_fields(input_schema, [pa.field(self.outputCol, pa.binary()), pa.field("issues", ISSUES)])
 
@@ -251,7 +251,7 @@ def _open(stack: ExitStack, batch: pa.RecordBatch, indices: list[int], address_c
 
 def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
     if name not in batch.schema.names:
-        raise ArgumentError(name, "the frame has no such column", "Start from what Catalog.catalog() returns")
+        raise ArgumentError(name, "the frame has no such column", "Start from what Catalog.catalog() returns.")
     return batch.column(name)
 
 

@@ -24,7 +24,7 @@ def video_frames(codestream: bytes) -> Iterator[NDArray]:
     try:
         import av
     except ImportError as error:
-        raise PixelDataError("", "video needs PyAV", "Run pip install 'dbx-pixels[video]'") from error
+        raise PixelDataError("", "video needs PyAV", "pip install 'dbx-pixels[video]'") from error
     try:
         with av.open(io.BytesIO(codestream), "r") as container:
             for frame in container.decode(video=0):

@@ -64,7 +64,7 @@ class BatchTransformer(ABC):
             raise EngineError(
                 type(self).__name__,
                 f"cannot run over a {type(df).__name__}",
-                "Pass what Catalog.catalog() or Catalog.load() returns, or Frame.from_arrow(data)",
+                "Pass what Catalog.catalog() or Catalog.load() returns, or Frame.from_arrow(data).",
             )
         return df.map_batches(self.transform_batch, self.output_schema(df.schema))
 

@@ -127,7 +127,7 @@ def _refuse_all_but_reading(connection: duckdb.DuckDBPyConnection, sql: str) -> 
     try:
         tree = json.loads(parsed)
     except RecursionError as error:
-        raise QueryError("query", "is nested too deeply") from error
+        raise QueryError("query", "is nested too deeply", "Ask in several queries.") from error
     if tree["error"]:
         statements = duckdb.extract_statements(sql)  # raises what is wrong with the syntax
         if [statement.type for statement in statements] == [duckdb.StatementType.MULTI]:
