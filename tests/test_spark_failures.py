@@ -120,6 +120,7 @@ class TestArguments:
             (["--engine", "spark", "--master", "local", "--remote", "sc://x"], "--master: excludes --remote"),
             (["--engine", "spark", "--remote", "localhost"], "localhost: there is no server of Spark Connect: its"),
             (["--engine", "spark", "--remote", "sc://127.0.0.1:1"], "sc://127.0.0.1:1: there is no server of Spark"),
+            (["--engine", "spark", "--remote", "sc://127.0.0.1:1/;token=secret"], "sc://127.0.0.1:1: there is no"),
         ],
     )
     def test_options_that_cannot_be_served(

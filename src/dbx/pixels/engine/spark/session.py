@@ -98,7 +98,7 @@ def _start(master: str | None, remote: str | None) -> Any:
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = next((line for line in lines if "Exception: " in line), lines[0] if lines else type(error).__name__)
         raise EngineError(
-            remote or master or "Spark",
+            _named(remote) if remote else master or "Spark",
             f"no session could be started: {reason.rpartition('Exception: ')[2].strip().rstrip('.')}",
             "Check the address, and Spark's log.",
         ) from error
@@ -115,13 +115,19 @@ def _use_this_machine(master: str | None) -> None:
 
 def _reach(remote: str) -> None:
     """Find out whether somebody listens: Spark would try for minutes."""
+    named = _named(remote)
     try:
-        address = urlsplit(remote)
+        address = urlsplit(named)
         if address.scheme != "sc":
             raise ValueError("its address begins with sc://")
         with socket.create_connection((address.hostname or "", address.port or _CONNECT_PORT), _CONNECT_SECONDS):
             pass
     except (OSError, ValueError) as error:
         raise EngineError(
-            remote, f"there is no server of Spark Connect: {error}", "Check the address, and that the server runs."
+            named, f"there is no server of Spark Connect: {error}", "Check the address, and that the server runs."
         ) from error
+
+
+def _named(remote: str) -> str:
+    """Return an address as it can be told: a token may follow."""
+    return remote.partition(";")[0].rstrip("/")
