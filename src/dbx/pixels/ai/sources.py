@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -103,6 +104,7 @@ class DicomWebSource:
         self._url = url
         self._client = DICOMwebClient(url, headers={"Authorization": f"Bearer {token}"} if token else None)
         self._client.set_http_retry_params(retry=False)  # who asks decides whether to ask again
+        self._one_at_a_time = threading.Lock()  # MLflow answers several requests at once
         self._home = tempfile.TemporaryDirectory(prefix="pixels-endpoint-")
         self._catalog = Catalog(home=self._home.name)
         self.index = ServingIndex.open(self._catalog)
@@ -111,19 +113,20 @@ class DicomWebSource:
     def fetched(self, series_uid: str) -> Iterator[None]:
         """Fetch a series, and forget it afterwards."""
         folder = Path(self._home.name, "series")
-        try:
-            self._fetch(series_uid, folder)
-            selection = self._catalog.selection(
-                str(folder), pattern=None, recurse=True, archives=Archives.SKIP, extract_to=None
-            )
-            ingest(self._catalog, selection)
-            self.index.sync()
-            yield
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            table = ObjectTable.find(self._catalog.location())
-            if table:
-                table.remove_under(str(folder))
+        with self._one_at_a_time:
+            try:
+                self._fetch(series_uid, folder)
+                selection = self._catalog.selection(
+                    str(folder), pattern=None, recurse=True, archives=Archives.SKIP, extract_to=None
+                )
+                ingest(self._catalog, selection)
+                self.index.sync()
+                yield
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                table = ObjectTable.find(self._catalog.location())
+                if table:
+                    table.remove_under(str(folder))
 
     def keep(self, segmentation: Dataset) -> str | None:  # noqa: ARG002 - it goes back to who asked
         """Keep nothing."""
