@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -28,6 +30,7 @@ from mlflow.pyfunc.scoring_server import init
 
 from bundles import write_bundle
 from dbx.pixels import Catalog
+from dbx.pixels.ai.info import ModelInfo
 from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.registry import Registry
 from dbx.pixels.ai.remote import RemoteRunner
@@ -194,8 +197,10 @@ def test_series_come_from_a_dicomweb_server_and_segmentations_go_back(
         for _ in range(2):  # the second time it is fetched anew
             found = RemoteRunner(url, index).run("bright", series_uid, EVERYTHING)
             assert np.array_equal(found.labelmap, local.labelmap)
-        answer = ask(url, series_uid=series_uid).json()["predictions"]
-        assert "seg_path" not in answer
+        with ThreadPoolExecutor() as clients:
+            answers = [clients.submit(ask, url, series_uid=series_uid) for _ in range(3)]
+        assert [answer.result().status_code for answer in answers] == [200, 200, 200]
+        assert "seg_path" not in answers[0].result().json()["predictions"]
         assert ask(url, series_uid="1.2.3").status_code == 404
     assert segmentations(catalog) == before
     answer = ask(url, series_uid=series_uid)
@@ -211,6 +216,11 @@ def test_a_remote_runner_finds_what_a_local_one_does(
 ) -> None:
     remote = RemoteRunner(endpoint + "/invocations", index)
     assert remote.info() == remote.ready("bright") == Models(catalog.home.models).info("bright")
+
+    async def in_a_notebook() -> ModelInfo:
+        return remote.info()
+
+    assert asyncio.run(in_a_notebook()) == remote.info()
     told: list[tuple[float, str]] = []
     found = remote.run("bright", series_uid, EVERYTHING, on_progress=lambda *progress: told.append(progress))
     assert np.array_equal(found.labelmap, local.labelmap)

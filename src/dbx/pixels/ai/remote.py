@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any, TypeVar
 
@@ -122,8 +124,15 @@ class RemoteRunner:
         return Segmented(series, labelmap, labels, model, answer["version"], time.monotonic() - started)
 
     def _ask(self, inputs: Mapping[str, Any], is_cancelled: Callable[[], bool]) -> dict[str, Any]:
+        left = threading.Event()
         try:
-            response = asyncio.run(self._post({"inputs": inputs}, is_cancelled))
+            # On a thread, since that of a notebook runs a loop already. Who is interrupted leaves it.
+            with ThreadPoolExecutor(1) as pool:
+                try:
+                    posted = self._post({"inputs": inputs}, lambda: left.is_set() or is_cancelled())
+                    response = pool.submit(asyncio.run, posted).result()
+                finally:
+                    left.set()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             problem = f"cannot be reached: {str(error) or type(error).__name__}"
             raise ServingError(self._url, problem, "Start it: pixels models serve NAME.") from error
