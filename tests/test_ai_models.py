@@ -20,10 +20,12 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from bundles import weights, write_bundle
+from dbx.pixels.ai.extra import require
 from dbx.pixels.ai.models import Models
 from dbx.pixels.cli.main import pixels as commands
 from dbx.pixels.errors import (
     ArgumentError,
+    EngineError,
     ModelError,
     ModelNotFoundError,
     ModelNotReadyError,
@@ -661,3 +663,12 @@ def test_what_is_not_installed_is_named(models: Models) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "EngineError: AI: needs monai" in done.stderr
     assert "pip install 'dbx-pixels[ai]'" in done.stderr
+
+
+def test_what_is_required_is_looked_for_without_being_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "nrrd", raising=False)
+    require("nrrd")
+    assert "nrrd" not in sys.modules
+    monkeypatch.setitem(sys.modules, "monai", None)
+    with pytest.raises(EngineError, match=r"AI: needs monai, .* pip install 'dbx-pixels\[ai\]'"):
+        require("nrrd", "monai")

@@ -6,9 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
+from dbx.pixels.ai.extra import require
 from dbx.pixels.ai.model_runner import ModelRunner
 from dbx.pixels.ai.segmentation import write_segmentation
 from dbx.pixels.ai.series import Series
@@ -102,9 +102,7 @@ class Segmenting:
         ArgumentError
             If there is no such device.
         """
-        for package in _PACKAGES:
-            if find_spec(package) is None:
-                raise EngineError("AI", f"needs {package}, which is not installed", "pip install 'dbx-pixels[ai]'")
+        require(*_PACKAGES)
         self.runner.check_device()
         try:
             self.runner.ready(self.model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from dbx.pixels.errors import EngineError
 
@@ -27,3 +28,17 @@ def extra_ai() -> Iterator[None]:
         raise EngineError(
             "AI", f"needs {error.name}, which is not installed", "pip install 'dbx-pixels[ai]'"
         ) from error
+
+
+def require(*modules: str) -> None:
+    """Make sure that modules are installed; they are not imported yet.
+
+    Raises
+    ------
+    EngineError
+        If one is missing.
+    """
+    with extra_ai():
+        for module in modules:
+            if find_spec(module) is None:
+                raise ModuleNotFoundError(name=module)

@@ -9,11 +9,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dbx.pixels.ai.extra import extra_ai
+from dbx.pixels.ai.extra import require
 from dbx.pixels.ai.labels import final_labels
 from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.task import Task
@@ -71,10 +70,7 @@ class Trainings:
         StorageError
             If the home folder cannot be written.
         """
-        with extra_ai():
-            for module in _NEEDED:
-                if find_spec(module) is None:
-                    raise ModuleNotFoundError(name=module)
+        require(*_NEEDED)
         if epochs is not None and epochs < 1:
             raise ArgumentError("epochs", f"{epochs} is less than 1", "Give how often every series is to be seen.")
         info = Models(self._catalog.home.models).trainable(model)

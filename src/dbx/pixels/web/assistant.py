@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 from dbx.pixels.ai.active_learning import ActiveLearning
-from dbx.pixels.ai.extra import extra_ai
+from dbx.pixels.ai.extra import require
 from dbx.pixels.ai.foreground import Foreground
 from dbx.pixels.ai.info import ModelInfo
 from dbx.pixels.ai.models import Models
@@ -71,10 +70,7 @@ class Assistant:
         EngineError
             If it is not; it says how to install it.
         """
-        with extra_ai():
-            for module in _NEEDED_FOR_ELSEWHERE if self._remote else _NEEDED_HERE:
-                if find_spec(module) is None:
-                    raise ModuleNotFoundError(name=module)
+        require(*(_NEEDED_FOR_ELSEWHERE if self._remote else _NEEDED_HERE))
 
     def offered(self) -> list[ModelInfo]:
         """Return the models that can be run.
