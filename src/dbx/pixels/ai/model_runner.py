@@ -110,6 +110,8 @@ class ModelRunner:
             If there is no such model.
         ModelNotReadyError
             If it cannot be run.
+        ArgumentError
+            If the model takes no such `params`, or this machine has no such device.
         ModelError
             If it fails.
         RunCancelledError
@@ -160,7 +162,7 @@ class ModelRunner:
         affine : array of shape (4, 4)
             As of `Series`.
         params, is_cancelled
-            As for `run`.
+            As for `run_on_series`.
 
         Raises
         ------
@@ -168,6 +170,8 @@ class ModelRunner:
             If there is no such model.
         ModelNotReadyError
             If it cannot be run.
+        ArgumentError
+            If the model takes no such `params`, or this machine has no such device.
         ModelError
             If it fails.
         RunCancelledError

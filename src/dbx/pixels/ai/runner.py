@@ -64,6 +64,8 @@ class Runner(ModelRunner):
             If there is no such model.
         ModelNotReadyError
             If it cannot be run.
+        ArgumentError
+            If the model takes no such `params`, or this machine has no such device.
         ModelError
             If it fails.
         RunCancelledError
