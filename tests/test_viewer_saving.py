@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dbx.pixels.dicom.phantom import write_ct_series
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table import EVERYTHING
 from headers import PYDICOM_DATA
+from stow import volume
 from viewer_browser import Viewer
 from web_server import RunningServer, running
 
@@ -155,6 +157,23 @@ def test_the_menu_of_a_segmentation_saves_it_like_the_button(viewer: Viewer, ser
     (frame,) = segmentation.PerFrameFunctionalGroupsSequence
     (source,) = frame.DerivationImageSequence[0].SourceImageSequence
     assert source.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+
+
+def test_what_cannot_be_stored_is_told_and_not_listed(viewer: Viewer, server: RunningServer) -> None:
+    draw_segmentation(viewer, study_of(server))
+    in_the_way = volume(server) / ".incoming"
+    shutil.rmtree(in_the_way, ignore_errors=True)
+    in_the_way.parent.mkdir(parents=True, exist_ok=True)
+    in_the_way.write_bytes(b"a file where there should be a folder")
+
+    viewer.click("SaveSegmentation")
+    viewer.wait_for_message("Check the volume's disk and rights")
+
+    assert viewer.page.get_by_text("Not all can be shown").count() == 0
+    in_the_way.unlink()
+    viewer.click("SaveSegmentation")
+    viewer.wait_for_message("was saved as series 3100")  # the number was not taken by one that is listed only
+    assert [one.SeriesNumber for one in server.stored("SEG")] == [3100]
 
 
 def test_a_study_is_stored_from_the_browser(viewer: Viewer, server: RunningServer) -> None:

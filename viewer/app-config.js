@@ -54,5 +54,5 @@ window.config = {
     },
   ],
   // The extension tells the user, see failures.js.
-  httpErrorHandler: error => window.dispatchEvent(new CustomEvent('request-failed', { detail: error.status })),
+  httpErrorHandler: error => window.dispatchEvent(new CustomEvent('request-failed', { detail: error })),
 };

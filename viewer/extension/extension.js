@@ -1,16 +1,18 @@
 /* Our OHIF extension: commands that store what was drawn, and the panel of models. The viewer loads it at run time, see
    app-config.js. */
 import { assistantPanel } from './ai/panel.js';
-import { tellFailures } from './failures.js';
+import { saved, tellFailures } from './failures.js';
 import { saveMeasurements } from './measurements.js';
 import { saveSegmentation } from './segmentation.js';
 import { textButton } from './text_button.js';
 
 /* Run a save, and tell the user how it went. */
 async function told(title, save, managers, options) {
-  const { uiNotificationService } = managers.servicesManager.services;
+  const { services } = managers.servicesManager;
+  const { uiNotificationService } = services;
   try {
-    uiNotificationService.show({ title, message: await save(managers, options), type: 'success' });
+    const message = await saved(services, () => save(managers, options));
+    uiNotificationService.show({ title, message, type: 'success' });
   } catch (error) {
     console.error(error);
     uiNotificationService.show({ title, message: error.message, type: 'error', duration: 10_000 });
