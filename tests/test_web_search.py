@@ -89,6 +89,7 @@ def test_nothing_found_is_no_content(server: RunningServer) -> None:
         ({"offset": "a"}, "offset=a"),
         ({"fuzzymatching": "yes"}, "fuzzymatching"),
         ({"PatientNam": "x"}, "PatientNam"),
+        ({"": "x"}, "is no DICOM attribute"),
         ({"StudyDate": "2024-13"}, "2024-13"),
         ({"includefield": "Nothing"}, "Nothing"),
         ({"PatientID": "*a" * 501}, "1000 characters"),

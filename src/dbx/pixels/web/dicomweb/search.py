@@ -120,7 +120,7 @@ def _tags(attribute: str) -> tuple[str, ...]:
 def _tag(name: str) -> str:
     if _TAG.fullmatch(name):
         return name.upper()
-    tag = tag_for_keyword(name)
+    tag = tag_for_keyword(name) if name else None  # pydicom knows one attribute without a keyword
     if tag is None:
         raise HttpError(400, f"{name!r} is no DICOM attribute: give its keyword, or its tag as GGGGEEEE")
     return f"{tag:08X}"
