@@ -33,6 +33,7 @@ from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.unity_catalog import register
 from dbx.pixels.cli.main import pixels
 from dbx.pixels.dicom import DicomMetaExtractor
+from dbx.pixels.engine.spark.sql import identifier, literal
 from dbx.pixels.errors import ArgumentError, EngineError, TableError
 from dbx.pixels.table import ObjectTable, TableName
 from dbx.pixels.web.databricks import UnityCatalog
@@ -132,6 +133,12 @@ def test_a_warehouse_of_spark_answers_what_the_login_asks(spark: SparkSession) -
         for table, may in (("filtered", False), ("open", True)):
             unity_catalog = UnityCatalog(f"spark_catalog.pixels.{table}", url, "w1")
             assert asyncio.run(unity_catalog.may_read("reader")) == may
+
+
+def test_names_and_texts_are_quoted_as_spark_reads_them(spark: SparkSession) -> None:
+    name, text = "a`b c", "it's \\ and `"
+    (row,) = spark.sql(f"SELECT {literal(text)} AS {identifier(name)}").collect()
+    assert row.asDict() == {name: text}
 
 
 # --- The job, in the session of a runtime ---

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dbx.pixels.engine.spark.failures import telling
+from dbx.pixels.engine.spark.sql import identifier, literal
 from dbx.pixels.errors import EngineError, TableError
 from dbx.pixels.storage.paths import canonical
 from dbx.pixels.table.named import NamedTable
@@ -31,11 +32,10 @@ def register(session: Any, table: ObjectTable, name: TableName) -> None:
     TableError
         If a table elsewhere has that name.
     """
-    quoted = ".".join(f"`{part.replace('`', '``')}`" for part in name)
-    location = table.location.replace("\\", "\\\\").replace("'", "\\'")
+    quoted = ".".join(map(identifier, name))
     try:
         with telling():
-            session.sql(f"CREATE TABLE IF NOT EXISTS {quoted} USING DELTA LOCATION '{location}'").collect()
+            session.sql(f"CREATE TABLE IF NOT EXISTS {quoted} USING DELTA LOCATION {literal(table.location)}").collect()
     except EngineError as error:
         raise EngineError(
             str(name),

@@ -21,6 +21,7 @@ from pyspark.sql import types as st
 
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.frame import received, spread
+from dbx.pixels.engine.spark.sql import identifier, literal
 from dbx.pixels.engine.spark.types import arrow_schema, spark_schema
 from dbx.pixels.errors import ArgumentError, CommitConflictError, EngineError, TableError
 from dbx.pixels.table.changes import IDENTITY, filled_columns
@@ -76,7 +77,7 @@ class NamedTable:
     def __init__(self, session: Any, name: TableName) -> None:
         self.name = name
         self._session = session
-        self._quoted = ".".join(map(_identifier, name))
+        self._quoted = ".".join(map(identifier, name))
         self.refresh()
 
     @classmethod
@@ -91,7 +92,7 @@ class NamedTable:
             If it is not a Delta table of objects.
         """
         with telling():
-            is_there = session.catalog.tableExists(".".join(map(_identifier, name)))
+            is_there = session.catalog.tableExists(".".join(map(identifier, name)))
         return cls(session, name) if is_there else None
 
     @classmethod
@@ -108,7 +109,7 @@ class NamedTable:
         found = cls.find(session, name)
         if found:
             return found
-        schema = ".".join(map(_identifier, name[:2]))
+        schema = ".".join(map(identifier, name[:2]))
         try:
             with _telling(name):
                 if not session.catalog.databaseExists(schema):
@@ -231,12 +232,12 @@ class NamedTable:
         given = df if rows == paths else df.dropDuplicates(["path"])
         given = given.select(
             *(
-                (F.col(_identifier(name)) if name in schema.names else F.lit(None)).cast(held).alias(name)
+                (F.col(identifier(name)) if name in schema.names else F.lit(None)).cast(held).alias(name)
                 for name, held in self._types.items()
             )
         )
-        within = f"old.path BETWEEN {_literal(least)} AND {_literal(greatest)}"
-        values, fills = filled_columns(schema.names, _identifier)
+        within = f"old.path BETWEEN {literal(least)} AND {literal(greatest)}"
+        values, fills = filled_columns(schema.names, identifier)
         with _view(given) as view:
             joined = f"{view} AS given LEFT JOIN {self._quoted} AS old ON old.path = given.path AND {within}"
             is_left = f"old.path IS NULL OR NOT ({_SAME})"
@@ -245,7 +246,7 @@ class NamedTable:
             filled = " OR ".join(self._filled(known, fills))
             if filled:
                 is_left += f" OR {filled}"
-                assignments = ", ".join(f"{_identifier(name)} = {value}" for name, value in values.items())
+                assignments = ", ".join(f"{identifier(name)} = {value}" for name, value in values.items())
                 fill = f"WHEN MATCHED AND ({filled}) THEN UPDATE SET {assignments}"
             merge = f"""
                 MERGE INTO {self._quoted} AS old USING {view} AS given ON old.path = given.path AND {within}
@@ -339,7 +340,7 @@ def _has_arrow_type(field: Any) -> bool:
 def _append_nothing(session: Any, name: TableName, schema: pa.Schema) -> None:
     """Make a table with these columns, or add them to the one that is there."""
     nothing = session.createDataFrame([], spark_schema(schema)).write.format("delta").mode("append")
-    nothing.options(mergeSchema="true", **_PROPERTIES).saveAsTable(".".join(map(_identifier, name)))
+    nothing.options(mergeSchema="true", **_PROPERTIES).saveAsTable(".".join(map(identifier, name)))
 
 
 def _under(prefixes: Sequence[str]) -> Any:
@@ -435,11 +436,3 @@ def _telling(name: TableName) -> Iterator[None]:
             if _CONFLICT.search(text):
                 raise CommitConflictError(str(name), "another writer was faster", "Run again.") from error
             raise
-
-
-def _identifier(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dbx.pixels.engine.spark.sql import identifier
 from dbx.pixels.errors import ArgumentError
 from dbx.pixels.table import TableName
 
@@ -104,7 +105,7 @@ class UnityCatalog:
         raise httpx.HTTPError("the SQL warehouse did not answer in time")
 
     def _statement(self) -> dict[str, Any]:
-        catalog, schema, table = (f"`{part.replace('`', '``')}`" for part in self.table)
+        catalog, schema, table = map(identifier, self.table)
         rules = " UNION ALL ".join(
             f"SELECT table_name FROM {catalog}.information_schema.{of}"
             " WHERE schema_name = lower(:schema) AND table_name = lower(:table)"
