@@ -69,9 +69,8 @@ def _started() -> Iterator[Postgres]:
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
-    folder = Path(
-        tempfile.mkdtemp(prefix="pixels-pg-")
-    )  # a socket's path must be short, which pytest's folders are not
+    # A socket's path must be short, which pytest's folders are not.
+    folder = Path(tempfile.mkdtemp(prefix="pixels-pg-"))
     try:
         server = Postgres(programs, folder)
         server.start()
