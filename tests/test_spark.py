@@ -25,6 +25,8 @@ from pyspark.sql import SparkSession
 from bundles import BRIGHTER
 from dbx.pixels import Catalog
 from dbx.pixels.ai.results import results_table
+from dbx.pixels.catalog.chunks import CHUNK_ROWS, Tally
+from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.dicom import DicomMetaExtractor, DicomPlot
 from dbx.pixels.storage import volume_path
 from dbx.pixels.table.objects import ObjectTable
@@ -41,6 +43,8 @@ pytestmark = pytest.mark.timeout(900)
 
 #: So many that reading them takes several tasks.
 FILES = 1200
+#: So many tasks are there at once, as far as Spark Connect tells.
+AT_ONCE = "spark.sql.leafNodeDefaultParallelism"
 PIXELS = Path(sys.executable).with_name("pixels")
 
 
@@ -76,6 +80,27 @@ class TestConnect(SparkChecks):
     def spark(cls, address: str) -> Iterator[SparkSession]:
         with remote_session(address) as spark:
             yield spark
+
+    def test_rounds_grow_with_the_cluster(self, spark: SparkSession, home: Path) -> None:
+        catalog = Catalog(spark, home=str(home))
+        table, tally, done = catalog.create_table(), Tally(), []
+
+        def listed() -> Iterator[pa.RecordBatch]:
+            for number in range(3):
+                paths = [f"/{number}/{row}" for row in range(CHUNK_ROWS)]
+                rows = {field.name: pa.nulls(CHUNK_ROWS, field.type) for field in LISTED_SCHEMA}
+                yield pa.RecordBatch.from_pydict(rows | {"path": pa.array(paths)}, schema=LISTED_SCHEMA)
+
+        def on_done(rows: int) -> None:
+            done.append(rows)
+            spark.conf.set(AT_ONCE, "2")  # more executors have come
+
+        spark.conf.set(AT_ONCE, "1")
+        try:
+            catalog.engine.work(listed, LISTED_SCHEMA, lambda df: df, table, tally, on_done)
+        finally:
+            spark.conf.unset(AT_ONCE)
+        assert done == [CHUNK_ROWS, 2 * CHUNK_ROWS]
 
 
 # --- Whatever the session ---

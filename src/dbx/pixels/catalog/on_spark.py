@@ -26,7 +26,7 @@ from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.catalog.run_stream_on_spark import run_stream
 from dbx.pixels.catalog.streaming import Stream
 from dbx.pixels.engine.frame import Operation
-from dbx.pixels.engine.spark.check import check_executors
+from dbx.pixels.engine.spark.check import check_executors, tasks_at_once
 from dbx.pixels.engine.spark.each import call_each
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.frame import SparkFrame, spread
@@ -216,11 +216,15 @@ class SparkEngine:
         on_done: Callable[[int], None],
     ) -> None:
         """Save in one commit each what keeps all executors busy for a while."""
-        for objects in _groups(make_batches(), schema, self._tasks * CHUNK_ROWS):
+        for objects in _groups(make_batches(), schema, self._rows_at_once):
             # Each task leaves a file and costs some time, so there are no more than what evens out their ends.
             df = spread(self._session, objects, tasks=_TASKS_IN_TURN * self._tasks)
             _save(transform(df), table, tally, Known.nothing())
             on_done(objects.num_rows)
+
+    def _rows_at_once(self) -> int:
+        self._tasks = tasks_at_once(self._session)
+        return self._tasks * CHUNK_ROWS
 
     def each(
         self, function: Callable[[_Item], _Outcome], items: Iterable[_Item], reach: Callable[[], None]
@@ -298,11 +302,13 @@ def _reported(frame: SparkFrame, operation: Operation) -> list[dict]:
         return [json.loads(row.report) for row in frame.map_task(operation, _REPORTS).collect()]
 
 
-def _groups(batches: Any, schema: pa.Schema, rows: int) -> Iterator[pa.Table]:
+def _groups(batches: Any, schema: pa.Schema, rows: Callable[[], int]) -> Iterator[pa.Table]:
     gathered: list[pa.RecordBatch] = []
+    wanted = 0
     for batch in batches:
+        wanted = wanted if gathered else rows()
         gathered.append(batch)
-        if sum(batch.num_rows for batch in gathered) >= rows:
+        if sum(batch.num_rows for batch in gathered) >= wanted:
             yield pa.Table.from_batches(gathered, schema)
             gathered = []
     if gathered:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 import pyarrow as pa
+from pyspark.sql import functions
 
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.types import spark_schema
@@ -71,3 +72,15 @@ def check_executors(session: Any, reach: Callable[[], None]) -> int:
         if row.problem:
             raise EngineError(f"Spark's executor on {row.host}", row.problem.rstrip("."), row.remedy)
     return len(found)
+
+
+def tasks_at_once(session: Any) -> int:
+    """Tell how many tasks the cluster runs at once by now: some executors come late, some not before there is work.
+
+    Raises
+    ------
+    EngineError
+        If the cluster works no more.
+    """
+    with telling():
+        return session.range(_NUMBERS).select(functions.spark_partition_id()).distinct().count()
