@@ -189,12 +189,12 @@ def test_a_proposal_is_corrected_saved_and_learned_from(browser: BrowserContext,
         corrected = drawn(viewer, series)
         assert np.count_nonzero((corrected != found.labelmap).any(axis=(1, 2))) == 1
         viewer.click("assistant-btn")
-        part(viewer, "save").click()
+        part(viewer, "save").dblclick()
         viewer.wait_for_message("was saved as series 3100")
         viewer.wait_for(lambda: part(viewer, "labels").inner_text().count("saved") == 2)
         assert part(viewer, "labelled").inner_text() == "4 of 5 series are labelled"
 
-        stored = next(
+        (stored,) = (
             one
             for one in server.stored("SEG")
             if one.ReferencedSeriesSequence[0].SeriesInstanceUID == series.SeriesInstanceUID
@@ -223,9 +223,10 @@ def test_a_proposal_is_corrected_saved_and_learned_from(browser: BrowserContext,
 
         open_panel(viewer, "organs")
         part(viewer, "epochs").fill("3")
-        part(viewer, "train").click()
+        part(viewer, "train").dblclick()
         wait_for_training(viewer, lambda: "Dice" in part(viewer, "training").inner_text(timeout=1000))
         wait_for_training(viewer, lambda: "Version" in part(viewer, "outcome").inner_text(timeout=1000))
+        assert len(ward.trainings.list()) == 2  # the fixture's, and one for both clicks
 
         page.evaluate("window.wasHereBefore = true")
         part(viewer, "next").click()

@@ -6,16 +6,24 @@ import { saveMeasurements } from './measurements.js';
 import { saveSegmentation } from './segmentation.js';
 import { textButton } from './text_button.js';
 
-/* Run a save, and tell the user how it went. */
+const goingOn = new Set();
+
+/* Run a save, and tell the user how it went; the second click of a double click asks for nothing new. */
 async function told(title, save, managers, options) {
   const { services } = managers.servicesManager;
   const { uiNotificationService } = services;
+  if (goingOn.has(title)) {
+    return;
+  }
+  goingOn.add(title);
   try {
     const message = await saved(services, () => save(managers, options));
     uiNotificationService.show({ title, message, type: 'success' });
   } catch (error) {
     console.error(error);
     uiNotificationService.show({ title, message: error.message, type: 'error', duration: 10_000 });
+  } finally {
+    goingOn.delete(title);
   }
 }
 

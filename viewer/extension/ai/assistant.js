@@ -39,6 +39,7 @@ export class Assistant {
     });
     this.prompted = null; // value of the label that points show, if the model has it
     this.epochs = null; // as many as the model's configuration says
+    this.goingOn = new Set(); // parts of what somebody asked for that are not done yet
   }
 
   get state() {
@@ -202,8 +203,8 @@ export class Assistant {
     await this.tryAnew('train', async () => {
       const body = { model: this.state.model, ...(epochs && { epochs }) };
       await ask('/training', { method: 'POST', body });
+      await this.watchTraining();
     });
-    await this.watchTraining();
   }
 
   async stopTraining() {
@@ -304,10 +305,14 @@ export class Assistant {
     }, INTERVAL / 5);
   }
 
-  /* Do what somebody asked for: what went wrong before is not told any more. */
+  /* Do what somebody asked for, once for a double click: what went wrong before is not told any more. */
   async tryAnew(part, action) {
-    this.tellError(part, null);
-    await this.try(part, action);
+    if (!this.goingOn.has(part)) {
+      this.goingOn.add(part);
+      this.tellError(part, null);
+      await this.try(part, action);
+      this.goingOn.delete(part);
+    }
   }
 
   /* Do something, and keep the error, if there is one, by what failed, until it works. */
