@@ -11,11 +11,11 @@ from dbx.pixels.dicom.schema import ZIP_TYPE
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.prefixes import under
-from dbx.pixels.table.schema import TABLE_SCHEMA
+from dbx.pixels.table.schema import IDENTITY, TABLE_SCHEMA
 from dbx.pixels.table.sql import query
 
-#: What reading an object again needs, and what makes its row be recognised.
-_COLUMNS = ("path", "modificationTime", "length", "local_path")
+#: What makes an object's row be recognised, and what reading it again needs.
+_COLUMNS = (*IDENTITY, "local_path")
 
 #: Images without a picture. Where making one failed before there is an issue, and it would fail again. In SQL that
 #: DuckDB and Spark understand.

@@ -23,10 +23,9 @@ from dbx.pixels.engine.transformer import merge_columns, merge_fields
 from dbx.pixels.errors import ArgumentError, ObjectNotFoundError, StorageError
 from dbx.pixels.storage import LISTING_SCHEMA, open_object, volume_path
 from dbx.pixels.storage.local import stat_object
-from dbx.pixels.table.changes import IDENTITY
 from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.principal import EVERYTHING, Principal
-from dbx.pixels.table.schema import TABLE_SCHEMA
+from dbx.pixels.table.schema import IDENTITY, TABLE_SCHEMA
 from dbx.pixels.table.upkeep import optimize_if_due
 
 #: Files of one request that are committed together: enough for few commits, few enough to keep memory flat.

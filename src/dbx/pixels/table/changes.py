@@ -12,10 +12,9 @@ from dbx.pixels.table.duck import identifier, reading, scan
 from dbx.pixels.table.log import DataFile, DeltaLog
 from dbx.pixels.table.parquet import conform
 from dbx.pixels.table.prefixes import may_hold, under
+from dbx.pixels.table.schema import IDENTITY
 from dbx.pixels.table.seen import SeenPaths
 
-#: Columns by which an object is recognised.
-IDENTITY = ("path", "modificationTime", "length")
 #: What reading the header found: it belongs to the newest reading that understood the object.
 _FINDINGS = ("error", "issues")
 #: Whether the object is understood by now, if only as what it is instead of DICOM.

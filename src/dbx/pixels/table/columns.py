@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 
 from dbx.pixels.errors import ArgumentError, TableError
-from dbx.pixels.table.schema import TABLE_SCHEMA
+from dbx.pixels.table.schema import IDENTITY, TABLE_SCHEMA
 
 _HELD_AS = {
     pa.large_string(): pa.string(),
@@ -47,7 +47,7 @@ def with_ours(columns: pa.Schema, table: str) -> pa.Schema:
     TableError
         If the table has a column of another type, or none by which objects are recognised.
     """
-    for name in ("path", "modificationTime", "length"):
+    for name in IDENTITY:
         if name not in columns.names:
             raise TableError(table, f"has no column {name}, it is no table of objects", "Choose another table.")
     for field in columns:

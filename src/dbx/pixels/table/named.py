@@ -24,13 +24,13 @@ from dbx.pixels.engine.spark.frame import received, spread
 from dbx.pixels.engine.spark.sql import identifier, literal
 from dbx.pixels.engine.spark.types import arrow_schema, spark_schema
 from dbx.pixels.errors import ArgumentError, CommitConflictError, EngineError, TableError
-from dbx.pixels.table.changes import IDENTITY, filled_columns
+from dbx.pixels.table.changes import filled_columns
 from dbx.pixels.table.columns import same_type, with_ours, without_known
 from dbx.pixels.table.log import CONFIGURATION
 from dbx.pixels.table.names import TableName
 from dbx.pixels.table.objects import ATTEMPTS, LONGEST_PAUSE, Committed, StreamTransaction
 from dbx.pixels.table.prefixes import MEMBERS, ranges
-from dbx.pixels.table.schema import KNOWN_SCHEMA, TABLE_SCHEMA
+from dbx.pixels.table.schema import IDENTITY, KNOWN_SCHEMA, TABLE_SCHEMA
 
 #: Properties of tables that are made: as those of the embedded engine, without what it could not read, and without a
 #: change feed, for which Spark would write files of its own with every change.

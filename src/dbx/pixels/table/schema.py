@@ -23,6 +23,9 @@ OBJECT_FIELDS = (
     pa.field("is_anon", pa.bool_()),
 )
 
+#: Columns by which an object is recognised.
+IDENTITY = ("path", "modificationTime", "length")
+
 #: The table's schema. Columns are only ever added, at the end.
 TABLE_SCHEMA = pa.schema(
     [
