@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dbx.pixels.dicom.sources import Source, read_range
 from dbx.pixels.errors import ObjectChangedError, ObjectNotFoundError, StorageError
 from dbx.pixels.index import Instance, opening
-from dbx.pixels.web.dicomweb.transcoding import PIECE
+from dbx.pixels.web.dicomweb.streaming import READ_BYTES
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.vanished import Vanished
 
@@ -53,8 +53,8 @@ def stored_pieces(instance: Instance, vanished: Vanished, offset: int, length: i
         If the object ends before.
     """
     with opened(instance, vanished) as source:
-        for start in range(0, length, PIECE):
-            yield read_range(source, offset + start, min(PIECE, length - start))
+        for start in range(0, length, READ_BYTES):
+            yield read_range(source, offset + start, min(READ_BYTES, length - start))
 
 
 def is_there(instance: Instance, vanished: Vanished) -> bool:

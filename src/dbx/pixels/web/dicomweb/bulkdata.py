@@ -19,8 +19,8 @@ from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import opened
 from dbx.pixels.web.dicomweb.byte_ranges import requested_range
 from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, Part, multipart_related, negotiate
-from dbx.pixels.web.dicomweb.streaming import StreamedResponse, begun
-from dbx.pixels.web.dicomweb.transcoding import PIECE, swapped
+from dbx.pixels.web.dicomweb.streaming import READ_BYTES, StreamedResponse, begun
+from dbx.pixels.web.dicomweb.transcoding import swapped
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.vanished import Vanished
 
@@ -55,9 +55,9 @@ class BulkValue:
         """Read a range of the value, in little endian."""
         with open_dicom(source) as file:
             begin, last = first - first % 8, min(end + -end % 8, self.length)  # whole units, of whatever length
-            for at in range(begin, last, PIECE):
+            for at in range(begin, last, READ_BYTES):
                 file.seek(self.offset + at)
-                piece = file.read(min(PIECE, last - at))
+                piece = file.read(min(READ_BYTES, last - at))
                 if self.is_big_endian:
                     piece = swapped(piece, self.vr)
                 yield piece[max(first - at, 0) : end - at]

@@ -20,10 +20,9 @@ from dbx.pixels.web.dicomweb.media import Part, multipart_related, one_part
 from dbx.pixels.web.dicomweb.metadata import retrieve_metadata
 from dbx.pixels.web.dicomweb.objects import retrieve_objects
 from dbx.pixels.web.dicomweb.pictures import retrieve_rendered, retrieve_thumbnail
-from dbx.pixels.web.dicomweb.streaming import begun
+from dbx.pixels.web.dicomweb.streaming import READ_BYTES, begun
 from dbx.pixels.web.dicomweb.syntaxes import Representation, frame_representation
 from dbx.pixels.web.dicomweb.threads import on_threads
-from dbx.pixels.web.dicomweb.transcoding import PIECE
 from dbx.pixels.web.dicomweb.wado_uri import retrieve_by_query
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.vanished import Vanished
@@ -56,7 +55,7 @@ def _frame_parts(
     with opened(instance, vanished) as source:
         for number in numbers:
             place = stored_place(image, number, representation.transfer_syntax)
-            if place and place[1] > PIECE and sum(place) <= instance.length:
+            if place and place[1] > READ_BYTES and sum(place) <= instance.length:
                 yield Part(representation.content_type, begun(stored_pieces(instance, vanished, *place)))
                 continue
             try:

@@ -12,8 +12,10 @@ from starlette.types import Send
 
 from dbx.pixels.web.dicomweb.threads import made_on_threads
 
-#: Bytes that are sent at once.
-PIECE = 1 << 16
+#: Bytes of an object that are read at once: of a store, each read is a request.
+READ_BYTES = 1 << 20
+#: Bytes of what lies in a file or in memory that are sent at once.
+SENT_BYTES = 1 << 16
 
 #: Bytes of an answer that may be in memory until a slow client has read them.
 IN_MEMORY = 1 << 18
@@ -49,7 +51,7 @@ def _resumed(first: _Piece, others: Iterator[_Piece]) -> Iterator[_Piece]:
 
 
 async def answer_with(pieces: AsyncGenerator[bytes], headers: Mapping[str, str]) -> Response:
-    """Answer with pieces: at once if they are `PIECE` bytes at most, else one after the other.
+    """Answer with pieces: at once if they are `SENT_BYTES` bytes at most, else one after the other.
 
     What fails before is raised, so that the status of the answer tells.
     """
@@ -57,7 +59,7 @@ async def answer_with(pieces: AsyncGenerator[bytes], headers: Mapping[str, str])
     async for piece in pieces:
         begun.append(piece)
         size += len(piece)
-        if size > PIECE:
+        if size > SENT_BYTES:
             return StreamedResponse(_all_pieces(begun, pieces), headers=headers)
     return Response(b"".join(begun), headers=headers)
 
@@ -90,5 +92,5 @@ def _written(pieces: Iterable[bytes]) -> IO[bytes]:
 def _pieces_of(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         file.seek(0)
-        while piece := file.read(PIECE):
+        while piece := file.read(SENT_BYTES):
             yield piece

@@ -19,9 +19,7 @@ from dbx.pixels.dicom.quiet import quiet, reason
 from dbx.pixels.dicom.sources import Source, read_range
 from dbx.pixels.errors import DicomError, PixelDataError, StorageError
 from dbx.pixels.web.dicomweb.frames import little_endian
-
-#: Bytes that are read and sent at once.
-PIECE = 1 << 20
+from dbx.pixels.web.dicomweb.streaming import READ_BYTES
 
 #: Bytes of the units of which the byte order matters, by VR (PS3.5 section 6.2).
 _UNITS = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
@@ -75,7 +73,7 @@ def _inflated_object(source: Source) -> Iterator[bytes]:
     except DicomError as error:
         raise PixelDataError("", f"cannot be transcoded: {error}") from error
     with file:
-        while piece := file.read(PIECE):
+        while piece := file.read(READ_BYTES):
             yield piece
 
 
@@ -123,8 +121,8 @@ def _native_object(source: Source, row: Mapping[str, Any]) -> Iterator[bytes]:
     if unit == 1 and big_endian and is_word_data(source, offset):
         unit = 2
     yield _header(source, lambda _: None) + _pixel_data_start(tag, vr, length + length % 2)
-    for start in range(0, length, PIECE):
-        piece = read_range(source, offset + start, min(PIECE, length - start))
+    for start in range(0, length, READ_BYTES):
+        piece = read_range(source, offset + start, min(READ_BYTES, length - start))
         yield swapped(piece, {2: "OW", 4: "OL", 8: "OV"}.get(unit, "OB")) if big_endian else piece
     yield b"\0" * (length % 2)
 

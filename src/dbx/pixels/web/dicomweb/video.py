@@ -14,8 +14,7 @@ from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import opened
 from dbx.pixels.web.dicomweb.byte_ranges import requested_range
 from dbx.pixels.web.dicomweb.media import MediaType
-from dbx.pixels.web.dicomweb.streaming import StreamedResponse, begun
-from dbx.pixels.web.dicomweb.transcoding import PIECE
+from dbx.pixels.web.dicomweb.streaming import READ_BYTES, StreamedResponse, begun
 from dbx.pixels.web.vanished import Vanished
 
 MP4 = MediaType("video/mp4")
@@ -50,8 +49,8 @@ class Video:
         with opened(self.instance, self.vanished) as source:
             at = 0  # where the fragment begins in the video
             for offset, length in self.fragments:
-                for begin in range(max(first - at, 0), min(end - at, length), PIECE):
-                    yield read_range(source, offset + begin, min(PIECE, min(end - at, length) - begin))
+                for begin in range(max(first - at, 0), min(end - at, length), READ_BYTES):
+                    yield read_range(source, offset + begin, min(READ_BYTES, min(end - at, length) - begin))
                 at += length
 
 

@@ -11,7 +11,7 @@ import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from dbx.pixels.web.dicomweb.streaming import PIECE, StreamedResponse
+from dbx.pixels.web.dicomweb.streaming import SENT_BYTES, StreamedResponse
 
 JSON = dict[str, Any]
 
@@ -55,5 +55,5 @@ def _size(file: io.BytesIO) -> int:
 
 
 def _pieces(file: io.BytesIO) -> Iterator[bytes]:
-    while piece := file.read(PIECE):
+    while piece := file.read(SENT_BYTES):
         yield piece
