@@ -10,6 +10,7 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dbx.pixels import Catalog
+from dbx.pixels.web.dicomweb import receiving
 from headers import dicom, element, padded
 from stow import RELATED, failures, files, multipart, rows, store, uids
 
@@ -107,6 +108,14 @@ def test_a_broken_body_stores_nothing(refusing: RunningServer, body: bytes, prob
     response = httpx.post(f"{refusing.dicomweb}/studies", content=body, headers={"Content-Type": RELATED})
     assert response.status_code == 400
     assert problem in response.json()["error"]
+    assert nothing_is_left(refusing)
+
+
+def test_a_body_of_too_many_parts_stores_nothing(refusing: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving, "MOST_PARTS", 3)
+    response = store(refusing, *(smallest(sop=f"1.2.3.{number}") for number in range(4)))
+    assert response.status_code == 400
+    assert "more than 3 parts: store them in several requests" in response.json()["error"]
     assert nothing_is_left(refusing)
 
 

@@ -17,6 +17,8 @@ from dbx.pixels.web.dicomweb.media import DICOM, OCTET_STREAM, MediaType
 from dbx.pixels.web.dicomweb.multipart import MultipartError, PartBegins, PartEnds, Splitter
 from dbx.pixels.web.errors import HttpError
 
+#: Parts of one body: each is a file, however little is in it.
+MOST_PARTS = 10_000
 #: Bytes of a body that are gathered before they are written.
 _PIECE_BYTES = 1 << 20
 
@@ -45,7 +47,7 @@ async def received(request: Request, uploads: Uploads) -> AsyncIterator[list[Pat
     Raises
     ------
     HttpError
-        415, if the body is something else; 400, if it is broken or does not come to its end.
+        415, if the body is something else; 400, if it is broken, has too many parts or does not come to its end.
     StorageError
         If the files cannot be written.
     """
@@ -90,6 +92,8 @@ class _Body:
         for event in self._splitter.feed(data):
             if isinstance(event, PartBegins):
                 _refuse_other_types(event.headers)
+                if len(self.files) == MOST_PARTS:
+                    raise HttpError(400, f"the body has more than {MOST_PARTS} parts: store them in several requests")
                 self.files.append(self._uploads.receive())
             elif isinstance(event, PartEnds):
                 self.files[-1].finish()
