@@ -146,7 +146,7 @@ def test_a_label_that_is_deleted_makes_its_series_a_sample_again(
     saved = learning.labelling(["CT"], EVERYTHING).labelled[uid]
     stored = index.find(saved.SOPInstanceUID, EVERYTHING)
     assert stored
-    Uploads(catalog, index).delete([stored])
+    Uploads(catalog, index).delete(lambda: [stored])
     assert learning.next("first", bright, EVERYTHING)
 
 

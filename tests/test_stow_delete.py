@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import pyarrow as pa
 import pydicom
 import pytest
 from dicomweb_client import DICOMwebClient
 
+from dbx.pixels.catalog.incoming import Incoming
+from dbx.pixels.table import ObjectTable
 from stow import encoded, files, instance, rows, store, uids, volume
 
 from conftest import TEST_FILES
@@ -107,6 +112,31 @@ def test_an_upload_that_was_found_missing_is_deleted(empty_server: RunningServer
     assert httpx.delete(instance_url).status_code == 204
     assert left(empty_server) == []
     assert files(empty_server) == []
+
+
+def test_what_was_stored_anew_while_a_deletion_waits_goes_as_a_whole(empty_server: RunningServer) -> None:
+    from wado import until
+
+    store(empty_server, CT.read_bytes())
+    file = Path(rows(empty_server, "local_path")[0]["local_path"])
+    table = ObjectTable.open(empty_server.catalog.location())
+    with ThreadPoolExecutor(1) as thread, Incoming(volume(empty_server)).locked():
+        deleting = thread.submit(httpx.delete, f"{empty_server.dicomweb}/studies/{STUDY}", timeout=60)
+        until(lambda: is_waited_for(volume(empty_server) / ".incoming/lock"))
+        # What a deletion and a store request of another server do that were faster.
+        saved = rows(empty_server)[0]
+        os.utime(file, (0, 0))
+        table.save(pa.Table.from_pylist([saved | {"modificationTime": datetime.fromtimestamp(0, UTC)}], table.schema))
+    assert deleting.result().status_code == 204
+    assert left(empty_server) == []
+    assert files(empty_server) == []
+
+
+def is_waited_for(lock: Path) -> bool:
+    """Whether somebody waits for a lock that somebody else has."""
+    inode = str(lock.stat().st_ino)
+    waiting = (line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
+    return any(words[6].rpartition(":")[2] == inode for words in waiting)
 
 
 def test_a_copy_in_place_shows_again_when_the_upload_goes(empty_server: RunningServer, tmp_path: Path) -> None:

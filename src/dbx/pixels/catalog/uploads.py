@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -156,8 +156,14 @@ class Uploads:
         folder = next((name for name in (UPLOADS, EXPORTS) if stored.path.startswith(f"{self._volume}/{name}/")), None)
         return folder is not None and ".." not in stored.path.split("/")
 
-    def delete(self, objects: Sequence[StoredObject]) -> None:
+    def delete(self, find: Callable[[], Sequence[StoredObject]]) -> None:
         """Delete uploads: their rows, their files and what the index knows of them.
+
+        Parameters
+        ----------
+        find : callable
+            Returns them as the index, which shows the table's newest version then, knows them. While it looks nobody
+            stores or deletes: what was found before may be another object, with the same path, by now.
 
         Raises
         ------
@@ -168,12 +174,14 @@ class Uploads:
         TableError
             If the table cannot be written.
         """
-        for stored in objects:
-            if not self.holds(stored):
-                raise ArgumentError(stored.path, "was not uploaded", "Delete it where it lies, and ingest again.")
-        identities = [{name: getattr(stored, name) for name in IDENTITY} for stored in objects]
-        rows = pa.Table.from_pylist(identities, pa.schema([TABLE_SCHEMA.field(name) for name in IDENTITY]))
         with self._turn, self._incoming.locked():
+            self._index.sync()
+            objects = find()
+            for stored in objects:
+                if not self.holds(stored):
+                    raise ArgumentError(stored.path, "was not uploaded", "Delete it where it lies, and ingest again.")
+            identities = [{name: getattr(stored, name) for name in IDENTITY} for stored in objects]
+            rows = pa.Table.from_pylist(identities, pa.schema([TABLE_SCHEMA.field(name) for name in IDENTITY]))
             ObjectTable.open(self._catalog.location()).remove(rows)
             for stored in objects:
                 self._delete_file(Path(self._catalog.home.local_path(stored.path)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from dbx.pixels.catalog.arrivals import is_uid
+from dbx.pixels.index import Instance
 from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, negotiate
 from dbx.pixels.web.dicomweb.native_xml import native_xml
 from dbx.pixels.web.dicomweb.receiving import received, run_storing
@@ -35,20 +38,18 @@ async def _store(request: Request) -> Response:
 async def _delete(request: Request) -> Response:
     server: Server = request.app.state.server
     uids = [request.path_params.get(level) for level in ("study", "series", "instance")]
-    await run_storing(_delete_uploads, server, uids, request)
+    await run_storing(server.uploads.delete, partial(_uploads, server, uids, request))
     return Response(status_code=204)
 
 
-def _delete_uploads(server: Server, uids: list[str | None], request: Request) -> None:
+def _uploads(server: Server, uids: list[str | None], request: Request) -> list[Instance]:
     study, series, instance = uids
-    assert study is not None
-    server.index.sync()  # rows are deleted as they are: an object that was found missing has another one since then
     found = server.index.instances(study, series, instance, server.principal(request))
     if not found:
         raise HttpError(404, "there is no such object")
     if not all(map(server.uploads.holds, found)):
         raise HttpError(403, "not all of it was uploaded: what was indexed where it lies is deleted there")
-    server.uploads.delete(found)
+    return found
 
 
 routes = [
