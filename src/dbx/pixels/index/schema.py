@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateView
+from sqlalchemy.schema import CreateIndex, CreateTable, CreateView
 
 from dbx.pixels.dicom.attributes import ATTRIBUTES, Attribute
 from dbx.pixels.index.model import Level
@@ -162,13 +162,13 @@ own = sa.Table(
 )
 
 #: Both together, as instances are read.
-CREATE_INSTANCE = CreateView(
+_CREATE_INSTANCE = CreateView(
     sa.select(*own.columns, *(column for column in shared.columns if column.name not in own.c)).join(
         shared, shared.c.id == own.c.shared_id
     ),
     "instance",
 )
-instance = CREATE_INSTANCE.table
+instance = _CREATE_INSTANCE.table
 
 #: Metadata of some of a series' instances, see `packing`: first those of the pack with the least id.
 pack = sa.Table(
@@ -201,7 +201,7 @@ changed = sa.Table(
 
 TABLE_BY_LEVEL = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 
-INDEXES = (
+_INDEXES = (
     sa.Index("study_uid", study.c.StudyInstanceUID, study.c.scope),
     # With the names, so that a study list by name is found in its order without looking at the studies.
     sa.Index(
@@ -223,3 +223,16 @@ INDEXES = (
     sa.Index("shared_series", shared.c.series_id),
     sa.Index("pack_series", pack.c.series_id),
 )
+
+
+def create_tables(connection: sa.Connection) -> None:
+    """Make all tables, empty and without the indexes that a bulk load would have to keep up."""
+    for table in metadata.sorted_tables:
+        connection.execute(CreateTable(table))
+    connection.execute(_CREATE_INSTANCE)
+
+
+def create_indexes(connection: sa.Connection) -> None:
+    """Make the indexes of full tables."""
+    for index in _INDEXES:
+        connection.execute(CreateIndex(index))
