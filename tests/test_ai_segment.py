@@ -23,6 +23,7 @@ from bundles import write_bundle
 from dbx.pixels import Catalog
 from dbx.pixels.ai.attempts import Segmenting
 from dbx.pixels.ai.batch import segment
+from dbx.pixels.ai.filtered import FilteredBy
 from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.results import Result, Results
 from dbx.pixels.ai.runner import Runner
@@ -40,7 +41,7 @@ from dbx.pixels.errors import (
     UnsuitableSeriesError,
 )
 from dbx.pixels.index import ServingIndex
-from dbx.pixels.table import EVERYTHING
+from dbx.pixels.table import EVERYTHING, ObjectTable, Principal, query
 from volumes import enhanced, ingested, phantom, turned, write
 
 Images = list[Dataset]
@@ -260,17 +261,24 @@ def test_results_are_proposals_that_can_be_found_at_once(catalog: Catalog, index
 
 @pytest.mark.usefixtures("models")
 def test_a_table_beside_the_table_tells_of_each_series(catalog: Catalog, index: ServingIndex) -> None:
+    def told(principal: Principal) -> list[dict[str, Any]]:
+        table = ObjectTable.find(catalog.location())
+        return query(table, "FROM object_catalog_autoseg_result", principal=principal).read_all().to_pylist()
+
+    assert told(EVERYTHING) == []
     results = run_batch(catalog, index)
 
     location = f"{catalog.location()}_autoseg_result"
     assert Results(catalog.location()).location == location
-    rows = {row["series_uid"]: row for row in DeltaTable(location).to_pyarrow_table().to_pylist()}
+    assert DeltaTable(location).to_pyarrow_table().num_rows == len(results)
+    rows = {row["series_uid"]: row for row in told(EVERYTHING)}
     for result in results:
         row = rows[result.series_uid]
         assert (row["result"], row["error"]) == (result.result, result.error)
         assert (row["model"], row["model_version"]) == ("bright", "0.1.0")
         assert dict(row["volumes_ml"]) == result.volumes_ml
         assert (row["seconds"], row["written"]) == (result.seconds, result.written)
+    assert [row["series_uid"] for row in told(FilteredBy("PatientID = 'PHANTOM-3'"))] == [UIDS[2]]
 
 
 def test_a_second_batch_does_only_what_is_new(

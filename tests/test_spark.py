@@ -24,12 +24,12 @@ from pyspark.sql import SparkSession
 
 from bundles import BRIGHTER
 from dbx.pixels import Catalog
-from dbx.pixels.ai.results import results_table
 from dbx.pixels.catalog.chunks import CHUNK_ROWS, Tally
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.dicom import DicomMetaExtractor, DicomPlot
 from dbx.pixels.storage import volume_path
 from dbx.pixels.table.objects import ObjectTable
+from dbx.pixels.table.results import results_table
 from spark_checks import SparkChecks, ingested, rows, run_lines, streamed
 from spark_checks import mixed as mixed
 from spark_segmenting import UIDS, prepared, segmented, voxels

@@ -98,7 +98,7 @@ class TestViews:
         ]
 
     def test_views_without_a_table_have_columns_but_no_rows(self, table: ObjectTable) -> None:
-        for view in ("object_catalog", "studies", "series", "instances", "issues"):
+        for view in ("object_catalog", "studies", "series", "instances", "issues", "object_catalog_autoseg_result"):
             assert ask(None, f"FROM {view}") == ask(table, f"FROM {view}") == []
             assert query(None, f"FROM {view}").schema.equals(query(table, f"FROM {view}").schema)
 
@@ -195,6 +195,10 @@ class TestErrors:
             (
                 "SELECT * FROM main.pixels_solacc.object_catalog",
                 r"there is no table main\.pixels_solacc\.object_catalog\. Write object_catalog alone: a query sees",
+            ),
+            (
+                "FROM main.pixels_solacc.object_catalog_autoseg_result",
+                r"Write object_catalog_autoseg_result alone: a query sees",
             ),
             ("SELECT lenght(PatientID) FROM studies", 'lenght does not exist. Did you mean "length"'),
             ("PIVOT studies ON PatientSex USING count(*)", "Name them: PIVOT ... ON column IN"),

@@ -1,4 +1,4 @@
-"""The table of results of batches: what became of each series, beside the table of objects."""
+"""What became of each series of a batch: written into the table of results."""
 
 from __future__ import annotations
 
@@ -12,20 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from dbx.pixels.table.folder import TableFolder
-
-RESULTS_SCHEMA = pa.schema(
-    [
-        pa.field("series_uid", pa.string()),
-        pa.field("model", pa.string()),
-        pa.field("model_version", pa.string()),
-        pa.field("result", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("volumes_ml", pa.map_(pa.string(), pa.float64())),
-        pa.field("seconds", pa.float64()),
-        pa.field("written", pa.timestamp("us", tz="UTC")),
-        pa.field("fingerprint", pa.string()),
-    ]
-)
+from dbx.pixels.table.results import RESULTS_SCHEMA, open_results, results_table
 
 #: Files at which the table is compacted: every result is committed by itself, so that none is lost.
 _MANY_FILES = 64
@@ -66,11 +53,6 @@ class Result:
     fingerprint: str | None = None
 
 
-def results_table(table: str) -> str:
-    """Return the name or location of the table of results beside a table of objects."""
-    return f"{table}_autoseg_result"
-
-
 class Results:
     """A Delta table of results.
 
@@ -98,10 +80,11 @@ class Results:
         """
         columns = ["series_uid", "fingerprint", "result"]
         filters = [("model", "=", model), ("model_version", "=", version)]
+        table = open_results(self._folder)
+        if table is None:
+            return set()
         try:
-            if not DeltaTable.is_deltatable(self.location, self._folder.storage_options):
-                return set()
-            rows = self._open().to_pyarrow_table(columns=columns, filters=filters)
+            rows = table.to_pyarrow_table(columns=columns, filters=filters)
         except (DeltaError, OSError) as error:
             raise self._folder.read_error(error) from error
         return {(row["series_uid"], row["fingerprint"]) for row in rows.to_pylist() if row["result"] is not None}
@@ -119,12 +102,9 @@ class Results:
         try:
             self._folder.prepare()
             write_deltalake(self.location, rows, mode="append", storage_options=self._folder.storage_options)
-            table = self._open()
+            table = DeltaTable(self.location, storage_options=self._folder.storage_options)
         except (DeltaError, OSError) as error:
             raise self._folder.write_error(error) from error
         if len(table.file_uris()) >= _MANY_FILES:
             with suppress(DeltaError):  # another batch may be doing it
                 table.optimize.compact()
-
-    def _open(self) -> DeltaTable:
-        return DeltaTable(self.location, storage_options=self._folder.storage_options)

@@ -245,7 +245,8 @@ class Catalog:
         Parameters
         ----------
         query : str
-            One SELECT over `object_catalog`, `studies`, `series`, `instances`, `issues` and `dicom_tags`.
+            One SELECT over `object_catalog`, `studies`, `series`, `instances`, `issues`, `dicom_tags` and
+            `object_catalog_autoseg_result`.
 
         Returns
         -------

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dbx.pixels.ai.batch import segment as segment_series
 from dbx.pixels.ai.models import Models
-from dbx.pixels.ai.results import Result, results_table
+from dbx.pixels.ai.results import Result
 from dbx.pixels.ai.runner import Runner
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.cli.engine import Engine, with_engine
@@ -25,6 +25,7 @@ from dbx.pixels.cli.output import counted
 from dbx.pixels.errors import ArgumentError
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table.duck import literal
+from dbx.pixels.table.results import results_table
 
 
 @click.command()

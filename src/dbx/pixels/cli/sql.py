@@ -16,6 +16,7 @@ from dbx.pixels.cli.output import FORMATS, write
 def sql(catalog: Catalog, query: str, form: str) -> None:
     """Answer QUERY over object_catalog, studies, series, instances, issues and dicom_tags.
 
+    What `pixels segment` did is in object_catalog_autoseg_result.
     dicom(meta, 'Manufacturer') takes any attribute out of an object's metadata.
     """
     write(catalog.sql(query), form)

@@ -15,8 +15,10 @@ from pydicom.datadict import keyword_dict
 from dbx.pixels.errors import QueryError
 from dbx.pixels.table import views
 from dbx.pixels.table.duck import connect, literal, scan, schema_file
+from dbx.pixels.table.folder import TableFolder
 from dbx.pixels.table.objects import ObjectTable
 from dbx.pixels.table.principal import EVERYTHING, Principal
+from dbx.pixels.table.results import RESULTS_SCHEMA, open_results, results_table
 from dbx.pixels.table.schema import TABLE_SCHEMA
 
 BATCH_ROWS = 8192
@@ -35,10 +37,10 @@ _ONLY_SELECT = "Write one SELECT, WITH, FROM, DESCRIBE, SUMMARIZE, SHOW or EXPLA
 def query(table: ObjectTable | None, sql: str, *, principal: Principal = EVERYTHING) -> pa.RecordBatchReader:
     """Answer one SQL query over the table's current snapshot.
 
-    It sees `object_catalog`, `studies`, `series`, `instances`, `issues` and `dicom_tags`, and the function
-    ``dicom(meta, attribute)``, which takes an attribute out of `meta` as text by its keyword or its tag (``'Rows'``,
-    ``'00280010'``, ``'(0028,0010)'``): several values are joined by a backslash, a person's name is its alphabetic
-    group, a sequence is JSON; NULL if the object does not have it.
+    It sees `object_catalog`, `studies`, `series`, `instances`, `issues`, `dicom_tags` and, of what models did,
+    `object_catalog_autoseg_result`; and the function ``dicom(meta, attribute)``, which takes an attribute out of `meta`
+    as text by its keyword or its tag (``'Rows'``, ``'00280010'``, ``'(0028,0010)'``): several values are joined by a
+    backslash, a person's name is its alphabetic group, a sequence is JSON; NULL if the object does not have it.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def query(table: ObjectTable | None, sql: str, *, principal: Principal = EVERYTH
     """
     connection = connect(table.log.folder if table else None)
     try:
-        _prepare(connection, table, principal)
+        _prepare(connection, table, sql, principal)
         _refuse_all_but_reading(connection, sql)
         reader = connection.sql(sql).to_arrow_reader(BATCH_ROWS)
     except _FAILURES as error:
@@ -74,10 +76,12 @@ def query(table: ObjectTable | None, sql: str, *, principal: Principal = EVERYTH
     return pa.RecordBatchReader.from_batches(schema, _batches(connection, reader, schema))
 
 
-def _prepare(connection: duckdb.DuckDBPyConnection, table: ObjectTable | None, principal: Principal) -> None:
+def _prepare(connection: duckdb.DuckDBPyConnection, table: ObjectTable | None, sql: str, principal: Principal) -> None:
     schema = table.schema if table else TABLE_SCHEMA
     files = table.files() if table else []
     visible = (principal.row_filter(table.location) if table else None) or "true"
+    # Whoever may see all is told of series, too, that are in the table no more, or never were.
+    known = "true" if visible == "true" else "series_uid IN (SELECT SeriesInstanceUID FROM object_catalog)"
     connection.register("dicom_tags", views.dicom_tags())
     connection.create_function("dicom_path", _dicom_path, ["VARCHAR"], "VARCHAR")
     # Every view that is made opens all files below it: so the views are made over no files.
@@ -85,10 +89,18 @@ def _prepare(connection: duckdb.DuckDBPyConnection, table: ObjectTable | None, p
     for statement in views.STATEMENTS:
         connection.execute(statement)
     connection.execute(f"CREATE OR REPLACE VIEW object_catalog AS SELECT * FROM {scan(files, schema)} WHERE {visible}")
-    allowed = ", ".join(map(literal, (schema_file(schema), *files)))
+    is_named = views.RESULTS in sql.lower()  # they are a table of their own, whose log other queries need not read
+    results = _results_files(table) if table and is_named else []
+    connection.execute(f"CREATE VIEW {views.RESULTS} AS SELECT * FROM {scan(results, RESULTS_SCHEMA)} WHERE {known}")
+    allowed = ", ".join(map(literal, (schema_file(schema), schema_file(RESULTS_SCHEMA), *files, *results)))
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+def _results_files(table: ObjectTable) -> list[str]:
+    results = open_results(TableFolder(results_table(table.location)))
+    return results.file_uris() if results else []
 
 
 def _with_unique_names(schema: pa.Schema) -> pa.Schema:

@@ -1,4 +1,4 @@
-"""The views that SQL sees: objects, studies, series, instances, issues, and the dictionary of tags."""
+"""The views that SQL sees: objects, studies, series, instances, issues, the dictionary of tags, and results of AI."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 
 from dbx.pixels.dicom.attributes import KEYWORDS
 from dbx.pixels.table.duck import identifier
+from dbx.pixels.table.results import results_table
 
 _STUDY_STARTS, _SERIES_STARTS, _INSTANCE_STARTS = map(
     KEYWORDS.index, ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID")
@@ -17,8 +18,10 @@ PATIENT_KEYWORDS = KEYWORDS[:_STUDY_STARTS]
 STUDY_KEYWORDS = KEYWORDS[_STUDY_STARTS:_SERIES_STARTS]
 SERIES_KEYWORDS = KEYWORDS[_SERIES_STARTS:_INSTANCE_STARTS]
 
+#: What became of each series that was to be segmented.
+RESULTS = results_table("object_catalog")
 #: Names that a query may read.
-VIEWS = ("object_catalog", "studies", "series", "instances", "issues", "dicom_tags")
+VIEWS = ("object_catalog", "studies", "series", "instances", "issues", "dicom_tags", RESULTS)
 
 
 def _one_value(keywords: tuple[str, ...], key: str) -> str:
