@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import compiled, corpus, recipe
+from benchmarks import compiled, corpus, mr_studies, recipe
 from benchmarks.measure import Row, Skipped, cpu_per_item, interleaved, per_file
 from dbx.pixels.dicom.headers import read_headers
 
@@ -26,7 +26,7 @@ def rows(data: Path) -> list[Row | Skipped]:
     """Measure all ways in turn."""
     paths = corpus.mixed(data / "mixed-10000", FILES)
     sample = paths[:RECIPE_FILES]
-    study = corpus.mr_study(data / f"mr-headers-{sum(SERIES)}", 0, SERIES)
+    study = mr_studies.mr_study(data / f"mr-headers-{sum(SERIES)}", 0, SERIES)
     images = [str(path) for series in study.series for path in series.paths]
     image_sample = images[: RECIPE_FILES // 5]
     floor, dcmtk = compiled.floor(data, paths), compiled.dcmtk(data, paths)

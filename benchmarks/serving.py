@@ -18,13 +18,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from benchmarks import corpus, orthanc
+from benchmarks import mr_studies, orthanc
 from benchmarks.client import FRAME, Connection, Request, ask_all
 from benchmarks.command import ingest, pixels, serving
 from benchmarks.measure import Row, Skipped, interleaved
 
 STUDIES = 14
-SIZES = corpus.STUDY
+SIZES = mr_studies.STUDY
 SERIES = 0  # the one that is asked for
 ROUNDS = 5
 STORING_CLIENTS = 4
@@ -43,9 +43,9 @@ def rows(data: Path) -> list[Row | Skipped]:
     if not orthanc.is_installed():
         return [Skipped("DICOMweb against Orthanc", orthanc.MISSING)]
     folder = data / f"mr-{STUDIES}x{sum(SIZES)}"
-    studies = [corpus.mr_study(folder, number, SIZES) for number in range(STUDIES)]
+    studies = [mr_studies.mr_study(folder, number, SIZES) for number in range(STUDIES)]
     bulk_folder = data / f"mr-bulk-{SIZES[SERIES]}"
-    bulk = corpus.mr_study(bulk_folder, STUDIES, SIZES[SERIES : SERIES + 1], protocol=True)
+    bulk = mr_studies.mr_study(bulk_folder, STUDIES, SIZES[SERIES : SERIES + 1], protocol=True)
     home = data / "home-serving"
     with ExitStack() as stack:
         theirs = stack.enter_context(orthanc.running(data))
@@ -88,7 +88,7 @@ class _Asking:
         return Row(what, f"Orthanc: {theirs}", ours, measured["Orthanc"] / measured["ours"], target)
 
 
-def _getting_in(theirs: orthanc.Orthanc, studies: list[corpus.Study], folder: Path, home: Path) -> Row:
+def _getting_in(theirs: orthanc.Orthanc, studies: list[mr_studies.Study], folder: Path, home: Path) -> Row:
     """Get files into Orthanc, and into a new home with its index."""
     first = studies[0]
     paths = [path for study in studies for series in study.series for path in series.paths]
@@ -112,7 +112,7 @@ def _getting_in(theirs: orthanc.Orthanc, studies: list[corpus.Study], folder: Pa
     )
 
 
-def _upload(url: str, study: corpus.Study) -> float:
+def _upload(url: str, study: mr_studies.Study) -> float:
     """Store a study in Orthanc, and return the seconds that took."""
     paths = [path for series in study.series for path in series.paths]
     begin = time.perf_counter()
@@ -123,7 +123,9 @@ def _upload(url: str, study: corpus.Study) -> float:
     return time.perf_counter() - begin
 
 
-def _metadata(ask: _Asking, study: corpus.Study, series: corpus.Series, bulk: corpus.Study) -> list[Row | Skipped]:
+def _metadata(
+    ask: _Asking, study: mr_studies.Study, series: mr_studies.Series, bulk: mr_studies.Study
+) -> list[Row | Skipped]:
     count, all_of_it = len(series.paths), sum(SIZES)
     queried = Request(f"{_series(study, series)}/instances")
     plain = Request(f"{_series(study, series)}/metadata")
@@ -140,7 +142,7 @@ def _metadata(ask: _Asking, study: corpus.Study, series: corpus.Series, bulk: co
     ]
 
 
-def _frames(ask: _Asking, study: corpus.Study) -> list[Row | Skipped]:
+def _frames(ask: _Asking, study: mr_studies.Study) -> list[Row | Skipped]:
     requests = [_frame(study, series, instance) for series in study.series for instance in series.instances][:FRAMES]
 
     def median(name: str) -> float:
@@ -154,7 +156,7 @@ def _frames(ask: _Asking, study: corpus.Study) -> list[Row | Skipped]:
     return [ask.row("frame of 128 KB, one client, p50", 2.5, median), ask.row(what, 3, together, items=len(requests))]
 
 
-def _opening(ask: _Asking, study: corpus.Study) -> Row:
+def _opening(ask: _Asking, study: mr_studies.Study) -> Row:
     """What a viewer asks: its queries, then the metadata of each series and the first frames of the first."""
     options = "limit=101&offset=0&fuzzymatching=false&includefield=00081030,00080060,00080090,00100030"
     queries = [
@@ -178,15 +180,15 @@ def _opening(ask: _Asking, study: corpus.Study) -> Row:
     return ask.row(what, 15, opened)
 
 
-def _study(study: corpus.Study) -> str:
+def _study(study: mr_studies.Study) -> str:
     return f"{_ROOT}/studies/{study.uid}"
 
 
-def _series(study: corpus.Study, series: corpus.Series) -> str:
+def _series(study: mr_studies.Study, series: mr_studies.Series) -> str:
     return f"{_study(study)}/series/{series.uid}"
 
 
-def _frame(study: corpus.Study, series: corpus.Series, instance: str) -> Request:
+def _frame(study: mr_studies.Study, series: mr_studies.Series, instance: str) -> Request:
     return Request(f"{_series(study, series)}/instances/{instance}/frames/1", FRAME)
 
 
