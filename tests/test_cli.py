@@ -66,7 +66,7 @@ def test_ingest_tells_people(pixels, folder: Path) -> None:
     assert json.loads(pixels("sql", query, "--format", "json").stdout) == [{"t": 2, "h": 2, "s": True}]
 
 
-def test_sql_formats(pixels, folder: Path) -> None:
+def test_sql_answers_as_json_csv_parquet_and_text(pixels, folder: Path) -> None:
     pixels("ingest", folder)
     query = "SELECT Modality, count(*) AS n, min(StudyDate) AS d FROM instances GROUP BY 1 ORDER BY 1"
     assert json.loads(pixels("sql", query, "--format", "json").stdout) == [
@@ -150,7 +150,7 @@ def test_watch_keeps_going(home: Path, folder: Path) -> None:
     assert process.wait(timeout=20) == 130
 
 
-def test_demo(pixels, home: Path) -> None:
+def test_the_demo_makes_a_phantom_and_a_contact_sheet(pixels, home: Path) -> None:
     output = pixels("demo", "--no-serve").stdout
     assert "phantom CT of 40 slices" in output
     assert "contact sheet" in output

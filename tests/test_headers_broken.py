@@ -177,7 +177,7 @@ class StubbornReader(MemoryReader):
         raise self.error
 
 
-def test_readers() -> None:
+def test_a_reader_gives_the_row_that_its_bytes_give() -> None:
     content = (TEST_FILES / "CT_small.dcm").read_bytes()
     assert read(MemoryReader(content)) == read(content)
 

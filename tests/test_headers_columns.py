@@ -39,7 +39,7 @@ def test_a_batch_has_the_schema_whatever_is_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["20240229", "2024.02.29", "20240229  "])
-def test_dates(text: str) -> None:
+def test_dates_in_every_notation_are_read(text: str) -> None:
     assert column("StudyDate", "DA", text) == datetime.date(2024, 2, 29)
 
 

@@ -438,7 +438,7 @@ def test_video_needs_pyav(tmp_path: Path) -> None:
         decode_frame(str(path), row_of(path), 1)
 
 
-def test_video_frames(tmp_path: Path) -> None:
+def test_frames_of_a_video_are_decoded_in_order_and_singly(tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     greys = [16, 90, 160, 235]
     with av.open(str(tmp_path / "video.h264"), "w", format="h264") as container:

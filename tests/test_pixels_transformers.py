@@ -104,7 +104,7 @@ def test_files_that_vanish_are_rows_with_an_error(tmp_path: Path) -> None:
     assert (row["thumbnail"], row["content_hash"], row["pixel_statistics"]) == (None, None, None)
 
 
-def test_no_rows() -> None:
+def test_of_no_rows_transformers_make_none() -> None:
     frame = frame_of(TEST_FILES / "CT_small.dcm").limit(0)
     chain = DicomThumbnailExtractor().transform(DicomMetaExtractor(None, deep=True).transform(frame))
     assert rows(chain) == []

@@ -123,7 +123,7 @@ def test_notebooks_show_the_page(frame: Frame) -> None:
     DicomPlot(frame, limit=1).display()
 
 
-def test_contact_sheets(frame: Frame) -> None:
+def test_a_contact_sheet_has_rows_of_pictures(frame: Frame) -> None:
     sheet = contact_sheet(frame, columns=2)
     assert sheet.width < sheet.height < 2 * sheet.width  # four pictures with captions
     left, top = sheet.width // 4, sheet.height // 8

@@ -113,7 +113,7 @@ def test_names_and_extensions(address: str, name: str, suffix: str) -> None:
         ("zip://1.dcm::zip://inner.zip::/data/scans.zip", "/data", "scans.zip/inner.zip/1.dcm"),
     ],
 )
-def test_relative_paths(address: str, root: str, relative: str) -> None:
+def test_a_path_is_relative_to_the_root_that_was_listed(address: str, root: str, relative: str) -> None:
     assert relative_path(address, root) == relative
 
 
@@ -131,7 +131,7 @@ def test_relative_paths(address: str, root: str, relative: str) -> None:
         ("a,b", ["a,b"], ["a"]),
     ],
 )
-def test_patterns(pattern: str, matching: list[str], others: list[str]) -> None:
+def test_patterns_match_names_or_paths_below_the_root(pattern: str, matching: list[str], others: list[str]) -> None:
     matches = glob_filter(pattern)
     assert [path for path in matching + others if matches(path)] == matching
 

@@ -42,7 +42,7 @@ def test_each_object_once(catalog: Catalog, folder: Path, tmp_path: Path) -> Non
     assert modalities == ["MR", "NM", "RTPLAN"]
 
 
-def test_micro_batches(catalog: Catalog, folder: Path, tmp_path: Path) -> None:
+def test_a_batch_holds_no_more_files_than_maxFilesPerTrigger(catalog: Catalog, folder: Path, tmp_path: Path) -> None:
     stream(catalog, folder, tmp_path / "checkpoint", maxFilesPerTrigger=1)
     assert catalog.load().count() == 3
     assert len(list((tmp_path / "checkpoint").rglob("saved/*"))) == 3

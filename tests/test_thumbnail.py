@@ -122,7 +122,9 @@ def test_monochrome1_is_inverted(tmp_path: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else str(value),
 )
-def test_windows(tmp_path: Path, attributes: dict[str, Any], black: int, grey: int | None, white: int) -> None:
+def test_a_window_spans_black_to_white(
+    tmp_path: Path, attributes: dict[str, Any], black: int, grey: int | None, white: int
+) -> None:
     picture = picture_of(write_image(tmp_path / "window.dcm", RAMP, **attributes))
     row = picture[32].astype(int)
     assert row[black] <= 8
@@ -131,7 +133,7 @@ def test_windows(tmp_path: Path, attributes: dict[str, Any], black: int, grey: i
         assert row[grey] == pytest.approx(128, abs=8)
 
 
-def test_sigmoid_window(tmp_path: Path) -> None:
+def test_a_sigmoid_window_is_the_curve_of_the_standard(tmp_path: Path) -> None:
     path = write_image(tmp_path / "sigmoid.dcm", RAMP, WindowCenter=128, WindowWidth=64, VOILUTFunction="SIGMOID")
     expected = 255 / (1 + np.exp(-4 * (np.arange(256) - 128) / 64))
     assert np.abs(picture_of(path)[32] - expected).max() < 8
@@ -196,7 +198,7 @@ def test_pixels_need_not_be_square(tmp_path: Path, attributes: dict[str, Any], s
 
 @pytest.mark.parametrize("edges", [(1, 1), (1, 700), (700, 1), (3, 5), (257, 255), (999, 1001), (64, 64)])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "u4", "f4"])
-def test_any_size(tmp_path: Path, edges: tuple[int, int], dtype: str) -> None:
+def test_a_thumbnail_of_any_size_keeps_its_proportions(tmp_path: Path, edges: tuple[int, int], dtype: str) -> None:
     rows, columns = edges
     pixels = np.tile(np.linspace(0, 100, columns), (rows, 1)).astype(dtype)
     picture = picture_of(write_image(tmp_path / "size.dcm", pixels)).astype(int)
