@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from missing import skip_without
+
 
 class Postgres:
     """A server with an empty database.
@@ -65,10 +67,7 @@ def own_postgres() -> Iterator[Postgres]:
 def _started() -> Iterator[Postgres]:
     programs = _programs()
     if programs is None:
-        message = "PostgreSQL is missing: install it (Debian, Ubuntu: apt-get install postgresql)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        skip_without("PostgreSQL is missing: install it (Debian, Ubuntu: apt-get install postgresql)")
     # A socket's path must be short, which pytest's folders are not.
     folder = Path(tempfile.mkdtemp(prefix="pixels-pg-"))
     try:

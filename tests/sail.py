@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from pyspark.sql import SparkSession
 
+from missing import skip_without
 from spark_sessions import free_port, remote_session, wait_until_it_listens
 
 #: Made by `make setup-test`.
@@ -25,10 +25,7 @@ LAKE = "lake"
 def sail_session(warehouse: Path) -> Iterator[SparkSession]:
     """Start a server and connect to it; tables lie in the warehouse. Without Sail tests are skipped, except in CI."""
     if not SAIL.exists():
-        message = "Sail is missing: make setup-test installs it"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        skip_without("Sail is missing: make setup-test installs it")
     port = free_port()
     settings = {
         "SAIL_CATALOG__LIST": f'[{{type="memory", name="{LAKE}", initial_database=["default"]}}]',

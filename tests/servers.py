@@ -26,6 +26,8 @@ from botocore.config import Config
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
+from missing import skip_without
+
 AZURITE = Path(__file__).parent / "azurite" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
 AZURITE_SECONDS = 60
 # The account that every Azurite has; its key is printed in Azurite's manual.
@@ -151,10 +153,7 @@ def azurite() -> Iterator[str]:
     """The URL of an Azure blob server; without one the tests that need it are skipped, except in CI."""
     node = shutil.which("node")
     if not node or not AZURITE.exists():
-        message = f"Azurite is missing: install Node.js, then run `npm ci` in {AZURITE.parents[4]}"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        skip_without(f"Azurite is missing: install Node.js, then run `npm ci` in {AZURITE.parents[4]}")
     command = [node, str(AZURITE), "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
     server = subprocess.Popen(
         [*command, "--blobHost", "127.0.0.1", "--blobPort", "0"], stdout=subprocess.PIPE, text=True

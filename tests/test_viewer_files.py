@@ -13,14 +13,14 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from dbx.pixels.web import viewer_files
-from viewer_browser import unavailable
+from missing import skip_without
 
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
     """A client of the viewer's files."""
     if not viewer_files.FOLDER.exists():
-        unavailable("the viewer is not built: run `make viewer`")
+        skip_without("the viewer is not built: run `make viewer`")
     with TestClient(Starlette(routes=viewer_files.routes), raise_server_exceptions=False) as client:
         yield client
 

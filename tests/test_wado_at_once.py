@@ -12,7 +12,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 from dbx.pixels.dicom.image import ImagePixel
 from dbx.pixels.web.dicomweb.frames import frame_bytes, stored_place, syntax_as_stored
 from images import image_files, name_of, row_of, write_image
-from wado import Served, parts_of
+from wado import ServedObjects, parts_of
 
 from conftest import TEST_FILES
 
@@ -46,7 +46,7 @@ def test_frames_that_are_made_lie_nowhere(tmp_path: Path, syntax: str, bits: int
 
 
 @pytest.mark.parametrize("accept", [OCTETS, "application/octet-stream"])
-def test_frames_are_the_same_before_and_after_they_are_in_memory(served: Served, accept: str) -> None:
+def test_frames_are_the_same_before_and_after_they_are_in_memory(served: ServedObjects, accept: str) -> None:
     descriptor = os.open(served.paths["CT_small"], os.O_RDONLY)
     os.fsync(descriptor)
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

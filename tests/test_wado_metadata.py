@@ -13,7 +13,7 @@ from dicomweb_client import DICOMwebClient
 from pydicom.uid import generate_uid
 
 from headers import differences, pydicom_meta, strict_json
-from wado import BULK_DATA, SLICES, WITH_BULK_DATA, ZIPPED, Served, copy_with_uids, parts_of, until
+from wado import BULK_DATA, SLICES, WITH_BULK_DATA, ZIPPED, ServedObjects, copy_with_uids, parts_of, until
 from web_server import RunningServer
 
 from conftest import TEST_FILES
@@ -27,7 +27,9 @@ def data_set(meta: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["CT_small", "rtdose", "SC_rgb_jpeg_dcmtk", "examples_palette", ZIPPED])
 @pytest.mark.parametrize("level", ["instance", "series", "study"])
-def test_metadata_are_those_of_the_object_without_file_meta_information(served: Served, name: str, level: str) -> None:
+def test_metadata_are_those_of_the_object_without_file_meta_information(
+    served: ServedObjects, name: str, level: str
+) -> None:
     response = served.get(name, "/metadata", level=level)
     assert response.headers["content-type"] == "application/dicom+json"
     (told,) = strict_json(response.text)
@@ -35,7 +37,7 @@ def test_metadata_are_those_of_the_object_without_file_meta_information(served: 
     assert all("BulkDataURI" in ours for ours, _ in different.values())
 
 
-def test_all_instances_of_a_study_or_series_are_told_in_order(served: Served) -> None:
+def test_all_instances_of_a_study_or_series_are_told_in_order(served: ServedObjects) -> None:
     for level in ("series", "study"):
         told = served.get("slice0", "/metadata", level=level).json()
         assert [dataset["00200013"]["Value"] for dataset in told] == [[number] for number in range(SLICES)]
@@ -53,7 +55,7 @@ def test_a_study_joins_its_series(empty_server: RunningServer, tmp_path: Any) ->
 
 @pytest.mark.parametrize("level", ["series", "study"])
 @pytest.mark.parametrize("name", ["MR_small_implicit", WITH_BULK_DATA])
-def test_series_and_studies_go_out_compressed_as_they_are_stored(served: Served, name: str, level: str) -> None:
+def test_series_and_studies_go_out_compressed_as_they_are_stored(served: ServedObjects, name: str, level: str) -> None:
     url = served.url(name, level) + "/metadata"
     plain = httpx.get(url, headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in plain.headers
@@ -73,7 +75,7 @@ def decoded(url: str, encodings: str) -> bytes:
         return pa.input_stream(pa.BufferReader(content), compression="zstd").read()
 
 
-def test_addresses_of_bulk_data_lead_back_to_whom_the_client_asked(served: Served) -> None:
+def test_addresses_of_bulk_data_lead_back_to_whom_the_client_asked(served: ServedObjects) -> None:
     url = served.url("image_dfl", "study")
     port = httpx.URL(url).port
     for level in ("instance", "series", "study"):
@@ -85,13 +87,13 @@ def test_addresses_of_bulk_data_lead_back_to_whom_the_client_asked(served: Serve
             assert httpx.get(uri).content == BULK_DATA
 
 
-def test_json_has_two_names(served: Served) -> None:
+def test_json_has_two_names(served: ServedObjects) -> None:
     response = served.get("CT_small", "/metadata", "application/json")
     assert response.headers["content-type"] == "application/json"
     assert response.json() == served.get("CT_small", "/metadata").json()
 
 
-def test_xml_comes_in_parts(served: Served) -> None:
+def test_xml_comes_in_parts(served: ServedObjects) -> None:
     response = served.get("slice0", "/metadata", 'multipart/related; type="application/dicom+xml"', "series")
     parts = parts_of(response)
     assert [headers["content-type"] for headers, _ in parts] == ["application/dicom+xml"] * SLICES
@@ -102,17 +104,17 @@ def test_xml_comes_in_parts(served: Served) -> None:
 
 @pytest.mark.parametrize("path", ["studies/1.2", "studies/1.2/series/1.3", "studies/1.2/series/1.3/instances/1.4"])
 @pytest.mark.parametrize("accept", ["*/*", 'multipart/related; type="application/dicom+xml"'])
-def test_metadata_of_what_is_unknown_is_404(served: Served, path: str, accept: str) -> None:
+def test_metadata_of_what_is_unknown_is_404(served: ServedObjects, path: str, accept: str) -> None:
     response = httpx.get(f"{served.server.dicomweb}/{path}/metadata", headers={"Accept": accept})
     assert response.status_code == 404
     assert "no such" in response.json()["error"]
 
 
-def test_other_types_are_406(served: Served) -> None:
+def test_other_types_are_406(served: ServedObjects) -> None:
     assert served.get("CT_small", "/metadata", "text/html").status_code == 406
 
 
-def test_dicomweb_client_reads_metadata_and_bulk_data(served: Served) -> None:
+def test_dicomweb_client_reads_metadata_and_bulk_data(served: ServedObjects) -> None:
     client = DICOMwebClient(served.server.dicomweb)
     image = served.dataset(WITH_BULK_DATA)
     (dataset,) = client.retrieve_study_metadata(image.StudyInstanceUID)
@@ -125,7 +127,7 @@ def test_dicomweb_client_reads_metadata_and_bulk_data(served: Served) -> None:
     assert client.retrieve_bulkdata(uri, byte_range=(2, 9)) == [BULK_DATA[2:10]]
 
 
-def test_bulk_data_come_in_ranges(served: Served) -> None:
+def test_bulk_data_come_in_ranges(served: ServedObjects) -> None:
     (dataset,) = orjson.loads(served.get(WITH_BULK_DATA, "/metadata").content)
     uri, value = dataset["00282000"]["BulkDataURI"], BULK_DATA
     for asked, expected in (("0-3", value[:4]), ("4-", value[4:]), ("-2", value[-2:])):
@@ -137,13 +139,13 @@ def test_bulk_data_come_in_ranges(served: Served) -> None:
 
 
 @pytest.mark.parametrize("path", ["00100010", "7FE00010", "..%2F..%2Fetc%2Fpasswd", "00282000/0/00282000"])
-def test_other_bulk_data_are_404(served: Served, path: str) -> None:
+def test_other_bulk_data_are_404(served: ServedObjects, path: str) -> None:
     assert served.get(WITH_BULK_DATA, f"/bulkdata/{path}").status_code == 404
 
 
 @pytest.mark.parametrize(("headers", "has_port"), [({}, True), ({"X-Forwarded-For": "192.0.2.7"}, False)])
 def test_a_host_without_a_port_is_this_server_unless_a_proxy_forwards(
-    served: Served, headers: dict[str, str], has_port: bool
+    served: ServedObjects, headers: dict[str, str], has_port: bool
 ) -> None:
     url = httpx.URL(served.url(WITH_BULK_DATA) + "/metadata")
     (dataset,) = httpx.get(url, headers={"Host": "localhost", **headers}).json()

@@ -13,7 +13,7 @@ import pytest
 from dicomweb_client import DICOMwebClient
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 
-from wado import SLICES, ZIPPED, Served, copy_with_uids, parts_of, until
+from wado import SLICES, ZIPPED, ServedObjects, copy_with_uids, parts_of, until
 from web_server import RunningServer
 
 from conftest import TEST_FILES
@@ -25,7 +25,7 @@ AS_STORED = f"{PARTS}; transfer-syntax=*"
 
 
 @pytest.mark.parametrize("name", ["CT_small", "MR_small_RLE", "rtdose", "reportsi", "image_dfl", ZIPPED])
-def test_as_stored_means_byte_for_byte(served: Served, name: str) -> None:
+def test_as_stored_means_byte_for_byte(served: ServedObjects, name: str) -> None:
     content = served.paths[name].read_bytes()
     ((headers, body),) = parts_of(served.get(name, "", AS_STORED))
     assert body == content
@@ -40,7 +40,7 @@ def test_as_stored_means_byte_for_byte(served: Served, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["MR_small_implicit", "MR_small_bigendian", "MR_small_RLE", "JPEG2000", "image_dfl"])
 @pytest.mark.parametrize("accept", [PARTS, f"{PARTS}; transfer-syntax={ExplicitVRLittleEndian}"])
-def test_without_a_transfer_syntax_instances_are_uncompressed(served: Served, name: str, accept: str) -> None:
+def test_without_a_transfer_syntax_instances_are_uncompressed(served: ServedObjects, name: str, accept: str) -> None:
     ((headers, body),) = parts_of(served.get(name, "", accept))
     assert headers["content-type"] == f"application/dicom; transfer-syntax={ExplicitVRLittleEndian}"
     read = pydicom.dcmread(io.BytesIO(body))
@@ -48,13 +48,13 @@ def test_without_a_transfer_syntax_instances_are_uncompressed(served: Served, na
     np.testing.assert_array_equal(read.pixel_array, served.dataset(name).pixel_array)
 
 
-def test_series_and_studies_come_in_parts_in_order(served: Served) -> None:
+def test_series_and_studies_come_in_parts_in_order(served: ServedObjects) -> None:
     for level in ("series", "study"):
         parts = parts_of(served.get("slice0", level=level))
         assert [body for _, body in parts] == [served.paths[f"slice{n}"].read_bytes() for n in range(SLICES)]
 
 
-def test_other_transfer_syntaxes_are_406(served: Served) -> None:
+def test_other_transfer_syntaxes_are_406(served: ServedObjects) -> None:
     response = served.get("CT_small", "", f"{PARTS}; transfer-syntax={RLELossless}")
     assert response.status_code == 406
     assert "transfer-syntax=*" in response.json()["error"]
@@ -79,7 +79,7 @@ def test_a_transfer_syntax_that_is_none_gets_into_no_header(
     assert image.PixelData in response.content
 
 
-def test_dicomweb_client_retrieves_instances_series_and_studies(served: Served) -> None:
+def test_dicomweb_client_retrieves_instances_series_and_studies(served: ServedObjects) -> None:
     client = DICOMwebClient(served.server.dicomweb)
     image = served.dataset("slice1")
     uids = image.StudyInstanceUID, image.SeriesInstanceUID, image.SOPInstanceUID

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
-from wado import ZIPPED, Served
+from wado import ZIPPED, ServedObjects
 
 pytest_plugins = ["wado"]
 
 
-def get(served: Served, name: str, **options: str) -> httpx.Response:
+def get(served: ServedObjects, name: str, **options: str) -> httpx.Response:
     image = served.dataset(name)
     query = {
         "requestType": "WADO",
@@ -36,7 +36,7 @@ def picture(response: httpx.Response) -> NDArray[Any]:
 
 
 @pytest.mark.parametrize("name", ["CT_small", "MR_small_RLE", ZIPPED])
-def test_objects_are_uncompressed(served: Served, name: str) -> None:
+def test_objects_are_uncompressed(served: ServedObjects, name: str) -> None:
     response = get(served, name, contentType="application/dicom")
     assert response.headers["content-type"] == f"application/dicom; transfer-syntax={ExplicitVRLittleEndian}"
     read = pydicom.dcmread(io.BytesIO(response.content))
@@ -44,19 +44,19 @@ def test_objects_are_uncompressed(served: Served, name: str) -> None:
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, "*"])
-def test_objects_come_as_they_are_stored_if_asked_for(served: Served, syntax: str) -> None:
+def test_objects_come_as_they_are_stored_if_asked_for(served: ServedObjects, syntax: str) -> None:
     response = get(served, "MR_small_RLE", contentType="application/dicom", transferSyntax=syntax)
     assert response.content == served.paths["MR_small_RLE"].read_bytes()
     assert get(served, "CT_small", contentType="application/dicom", transferSyntax=RLELossless).status_code == 406
 
 
-def test_images_of_one_frame_are_pictures_unless_asked_otherwise(served: Served) -> None:
+def test_images_of_one_frame_are_pictures_unless_asked_otherwise(served: ServedObjects) -> None:
     assert get(served, "CT_small").headers["content-type"] == "image/jpeg"
     assert get(served, "rtdose").headers["content-type"].startswith("application/dicom")
     assert get(served, "reportsi").headers["content-type"].startswith("application/dicom")
 
 
-def test_pictures_are_as_they_are_asked_for(served: Served) -> None:
+def test_pictures_are_as_they_are_asked_for(served: ServedObjects) -> None:
     png = {"contentType": "image/png"}
     whole = picture(get(served, "CT_small", **png))
     assert picture(get(served, "CT_small", rows="64", **png)).shape == (64, 64)
@@ -69,7 +69,7 @@ def test_pictures_are_as_they_are_asked_for(served: Served) -> None:
     np.testing.assert_array_equal(window, rendered)
 
 
-def test_a_frame_of_several(served: Served) -> None:
+def test_a_frame_of_several(served: ServedObjects) -> None:
     shown = get(served, "rtdose", frameNumber="3", contentType="image/png")
     assert shown.content == served.get("rtdose", "/frames/3/rendered", "image/png").content
 
@@ -92,13 +92,13 @@ def test_a_frame_of_several(served: Served) -> None:
         ({"anonymize": "yes", "contentType": "application/dicom"}, 406),
     ],
 )
-def test_what_cannot_be_answered_is_said(served: Served, options: dict[str, str], status: int) -> None:
+def test_what_cannot_be_answered_is_said(served: ServedObjects, options: dict[str, str], status: int) -> None:
     response = get(served, "CT_small", **options)
     assert response.status_code == status
     assert response.json()["error"]
 
 
-def test_what_has_no_effect_is_told(served: Served) -> None:
+def test_what_has_no_effect_is_told(served: ServedObjects) -> None:
     response = get(served, "CT_small", presentationUID="1.2.3")
     assert response.status_code == 200
     assert "presentationUID has no effect" in response.headers["warning"]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, Response, ViewportSize, sync_playwright
 
 from dbx.pixels.web import viewer_files
+from missing import skip_without
 from web_server import RunningServer
 
 SCREENSHOTS = Path(__file__).parents[1] / "docs" / "images"
@@ -205,13 +206,6 @@ class Viewer:
             self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
-def unavailable(message: str) -> None:
-    """Skip a test that lacks something on this machine, except in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 @pytest.fixture(scope="session")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where browsers keep the viewer's scripts and what they have compiled of them, one after the other."""
@@ -223,9 +217,9 @@ def browser(profile: Path) -> Iterator[BrowserContext]:
     """The system's Chromium; tests are skipped without it or without a built viewer, except in CI."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
-        unavailable("Chromium is missing: install it to test the viewer")
+        skip_without("Chromium is missing: install it to test the viewer")
     if not viewer_files.FOLDER.exists():
-        unavailable("the viewer is not built: run `make viewer`")
+        skip_without("the viewer is not built: run `make viewer`")
     # Root, as in a container, has no sandbox; a machine without a graphics card draws WebGL by software, as well as all
     # else, which takes less time if it is not drawn as WebGL is.
     arguments = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-gpu-compositing"]

@@ -40,7 +40,7 @@ ZIPPED = "MR_small"
 SLICES = 3
 
 
-class Served:
+class ServedObjects:
     """A server with objects whose names, URLs and contents are known.
 
     Parameters
@@ -74,7 +74,7 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedObjects]:
     """A server of `FILES`, an object in an archive, and a series ``slice0`` to ``slice2``. Only for reading."""
     folder = tmp_path_factory.mktemp("wado")
     paths = {name: copy_with_uids(folder / f"{name}.dcm", TEST_FILES / f"{name}.dcm") for name in FILES}
@@ -91,7 +91,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         archive.write(paths[ZIPPED], f"{ZIPPED}.dcm")
     with running(Catalog(home=str(tmp_path_factory.mktemp("home")))) as server:
         server.ingest(folder, zip_in_place=True)
-        served = Served(server, paths)
+        served = ServedObjects(server, paths)
         until(lambda: served.get(ZIPPED, "/metadata").status_code == 200)
         yield served
 
