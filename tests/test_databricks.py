@@ -12,7 +12,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points, requires
+from importlib.metadata import entry_points, requires, version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -102,6 +102,12 @@ def test_the_app_serves_with_words_that_pixels_understands() -> None:
     asked = understood(arguments).params
     assert (program, asked["host"], asked["port"]) == ("pixels", "0.0.0.0", 8000)
     assert asked["unity_catalog"] == "main.pixels.object_catalog"
+
+
+def test_the_app_installs_the_wheel_beside_it_and_no_other() -> None:
+    *comments, wheel = (DEPLOY / "app" / "requirements.txt").read_text().splitlines()
+    assert all(line.startswith("#") for line in comments)
+    assert wheel == f"./dbx_pixels-{version('dbx-pixels')}-cp311-cp311-linux_x86_64.whl"
 
 
 def test_tasks_that_segment_have_the_extra_ai_beside_the_torch_of_the_runtime() -> None:
