@@ -1,4 +1,4 @@
-"""The tables that the native core takes from pydicom: data dictionaries, and the typed columns."""
+"""The data dictionaries of pydicom, and the tables that the native core takes of them and of the typed columns."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ _FORMATS = {pa.string(): "u", pa.date32(): "tdD", pa.int32(): "i", pa.int64(): "
 #: What the first and the last `x` of a key in private dictionaries, with all between them, stand for: nothing; the
 #: block; the group's low byte and the block.
 _PRIVATE_KEYS = {(-1, -1): 0, (4, 5): 1, (2, 5): 2}
+
+
+def registry() -> list[tuple[str, str, str, str, str, str]]:
+    """Tag, VR, VM, name, mark if retired, and keyword of every attribute of PS3.6; tags that vary have an `x`."""
+    return [
+        *((f"{tag:08X}", *entry) for tag, entry in DicomDictionary.items()),
+        *((tag.upper().replace("X", "x"), *entry) for tag, entry in RepeatersDictionary.items()),
+    ]
 
 
 def public_attributes() -> list[tuple[int, str]]:

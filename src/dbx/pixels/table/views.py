@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import pyarrow as pa
-from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
 
 from dbx.pixels.dicom.attributes import KEYWORDS
+from dbx.pixels.dicom.dictionary import registry
 from dbx.pixels.table.duck import identifier
 from dbx.pixels.table.results import results_table
 
@@ -98,11 +98,7 @@ STATEMENTS = (
 @lru_cache(maxsize=1)
 def dicom_tags() -> pa.Table:
     """Return the data dictionary (PS3.6) as a table; repeating groups have `x` in their tags."""
-    rows = [
-        *((f"{tag:08X}", *entry) for tag, entry in DicomDictionary.items()),
-        *((tag.upper().replace("X", "x"), *entry) for tag, entry in RepeatersDictionary.items()),
-    ]
-    tags, vrs, vms, names, retired, keywords = zip(*rows, strict=True)
+    tags, vrs, vms, names, retired, keywords = zip(*registry(), strict=True)
     return pa.table(
         {
             "tag": tags,
