@@ -14,7 +14,7 @@ from dbx.pixels.errors import ArgumentError
 
 
 def with_engine(verb: Callable[..., None]) -> Callable[..., None]:
-    """Add `--engine`, `--master` and `--remote` to a verb, whose argument `engine` is an `Engine`."""
+    """Add `--engine`, `--master` and `--remote` to a verb, whose argument `engine` is an `EngineOptions`."""
 
     @click.option(
         "--engine", type=click.Choice(["embedded", "spark"]), default="embedded", show_default=True, help="who works"
@@ -23,12 +23,12 @@ def with_engine(verb: Callable[..., None]) -> Callable[..., None]:
     @click.option("--remote", metavar="sc://...", help="with --engine spark: a server of Spark Connect instead")
     @wraps(verb)
     def with_options(*args: Any, engine: str, master: str | None, remote: str | None, **options: Any) -> None:
-        verb(*args, engine=Engine(engine, master, remote), **options)
+        verb(*args, engine=EngineOptions(engine, master, remote), **options)
 
     return with_options
 
 
-class Engine:
+class EngineOptions:
     """What was chosen.
 
     Parameters

@@ -14,7 +14,7 @@ from dbx.pixels.catalog import Catalog
 from dbx.pixels.catalog.ingest import Summary
 from dbx.pixels.catalog.ingest import ingest as ingest_selection
 from dbx.pixels.catalog.selection import Archives
-from dbx.pixels.cli.engine import Engine, with_engine
+from dbx.pixels.cli.engine import EngineOptions, with_engine
 from dbx.pixels.cli.options import with_catalog
 from dbx.pixels.cli.output import counted
 from dbx.pixels.cli.progress import ingest_progress
@@ -52,7 +52,7 @@ def ingest(
     thumbnails: bool,
     deep: bool,
     watch: float | None,
-    engine: Engine,
+    engine: EngineOptions,
     as_json: bool,
 ) -> None:
     """Bring the table up to date with what lies under PATH...: folders, buckets, volumes or files.

@@ -19,7 +19,7 @@ from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.results import Result
 from dbx.pixels.ai.runner import Runner
 from dbx.pixels.catalog import Catalog
-from dbx.pixels.cli.engine import Engine, with_engine
+from dbx.pixels.cli.engine import EngineOptions, with_engine
 from dbx.pixels.cli.options import with_catalog
 from dbx.pixels.cli.output import counted
 from dbx.pixels.errors import ArgumentError
@@ -44,7 +44,7 @@ def segment(
     series: tuple[str, ...],
     where: str | None,
     device: str | None,
-    engine: Engine,
+    engine: EngineOptions,
     as_json: bool,
 ) -> None:
     """Segment series with a model. What it finds enters the table as proposals, which people can correct.
