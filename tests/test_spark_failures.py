@@ -129,6 +129,7 @@ class TestArguments:
         done = CliRunner().invoke(pixels, ["ingest", str(folder), "--home", str(tmp_path), *arguments])
         assert done.exit_code == 1
         assert problem in done.output
+            (["--engine", "spark", "--master", "sprk://x"], "sprk://x: is no address of a cluster. Write spark://"),
         assert done.output.count("\n") == 1
 
     def test_what_is_no_session(self) -> None:

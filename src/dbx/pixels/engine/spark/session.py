@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ _CONNECT_SECONDS = 20
 _RUNTIME = "DATABRICKS_RUNTIME_VERSION"
 
 _SETTINGS = {
+_MASTER = re.compile(r"local(\[.+\])?|local-cluster\[.+\]|(spark|k8s)://.+|yarn")
+
     "spark.app.name": "pixels",
     "spark.log.level": "ERROR",
     "spark.ui.enabled": "false",
@@ -131,3 +134,7 @@ def _reach(remote: str) -> None:
 def _named(remote: str) -> str:
     """Return an address as it can be told: a token may follow."""
     return remote.partition(";")[0].rstrip("/")
+    if master and not _MASTER.fullmatch(master):
+        raise EngineError(
+            master, "is no address of a cluster", "Write spark://HOST:7077, k8s://https://HOST:6443, yarn or local[2]."
+        )
