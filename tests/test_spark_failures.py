@@ -28,6 +28,7 @@ from dbx.pixels.dicom import DicomMetaExtractor
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.engine.spark.check import check_executors
 from dbx.pixels.engine.spark.java import java_home
+from dbx.pixels.engine.spark.hadoop import hadoop_path
 from dbx.pixels.errors import ArgumentError, EngineError
 from dbx.pixels.table.staging import reach
 from spark_segmenting import UIDS, prepared, segmented
@@ -162,6 +163,25 @@ class TestNames:
 
 
 class TestExecutors:
+class TestAddresses:
+    """As Hadoop spells them, by whose file systems Spark reads files."""
+
+    @pytest.mark.parametrize(
+        ("address", "spelled"),
+        [
+            ("/data/it's 100 % [1]*/part.parquet", r"file:///data/it's 100 % \[1\]\*/part.parquet"),
+            ("s3://bucket/{a,b}/what?/part.parquet", r"s3a://bucket/\{a,b\}/what\?/part.parquet"),
+            ("abfss://c@a.dfs.core.windows.net/^/part", r"abfss://c@a.dfs.core.windows.net/\^/part"),
+        ],
+    )
+    def test_no_letter_is_one_of_a_pattern(self, address: str, spelled: str) -> None:
+        assert hadoop_path(address) == spelled
+
+    def test_those_that_hadoop_has_not(self) -> None:
+        with pytest.raises(EngineError, match=r"az://c/part: cannot be read by Spark.*Name the table by abfss://"):
+            hadoop_path("az://c/part")
+
+
     """What the first job finds out."""
 
     def test_no_spark_is_loaded_without_a_session(self) -> None:

@@ -30,11 +30,11 @@ from dbx.pixels.engine.spark.check import check_executors, tasks_at_once
 from dbx.pixels.engine.spark.each import call_each
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.frame import SparkFrame, spread
+from dbx.pixels.engine.spark.hadoop import hadoop_path
 from dbx.pixels.engine.spark.session import has_catalog
 from dbx.pixels.engine.spark.types import spark_schema
 from dbx.pixels.engine.transformer import BatchTransformer, is_spark
 from dbx.pixels.errors import ArgumentError, EngineError
-from dbx.pixels.storage.paths import is_remote
 from dbx.pixels.table.named import NamedTable
 from dbx.pixels.table.names import TableName, is_path, table_location
 from dbx.pixels.table.objects import ObjectTable, StreamTransaction
@@ -202,7 +202,7 @@ class SparkEngine:
         if not files:
             return self._session.createDataFrame([], schema)
         with telling():
-            df = self._session.read.schema(schema).parquet(*map(_hadoop_path, files))
+            df = self._session.read.schema(schema).parquet(*map(hadoop_path, files))
             _ = df.schema  # with Spark Connect, files are looked at only when they are needed
         return df
 
@@ -313,10 +313,3 @@ def _groups(batches: Any, schema: pa.Schema, rows: Callable[[], int]) -> Iterato
             gathered = []
     if gathered:
         yield pa.Table.from_batches(gathered, schema)
-
-
-def _hadoop_path(address: str) -> str:
-    """Spell an address as Hadoop's file systems do, without what they would take for a pattern."""
-    if is_remote(address):
-        return address.replace("s3://", "s3a://", 1)
-    return "file://" + "".join(f"\\{letter}" if letter in "\\{}[]*?^" else letter for letter in address)
