@@ -9,6 +9,7 @@ import sys
 import time
 import venv
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -209,6 +210,27 @@ class TestAddresses:
 
     def test_where_the_table_is_not(self, spark: SparkSession, tmp_path: Path) -> None:
         elsewhere = str(tmp_path / "elsewhere")
+    def test_without_a_free_core(
+        self, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    ) -> None:
+        def keep_busy(_: int) -> None:
+            (tmp_path / "busy").touch()
+            while not (tmp_path / "told").exists():
+                time.sleep(0.1)
+
+        monkeypatch.setattr("dbx.pixels.engine.spark.check._PATIENCE", 0.1)
+        with ThreadPoolExecutor(2) as threads:
+            threads.submit(spark.sparkContext.parallelize([1], 1).foreach, keep_busy)
+            while not (tmp_path / "busy").exists():
+                time.sleep(0.1)
+            checking = threads.submit(check_executors, spark, partial(time.sleep, 0))
+            while not caplog.messages:
+                assert not checking.done()
+                time.sleep(0.1)
+            (tmp_path / "told").touch()
+            assert checking.result() == 1
+        assert caplog.messages == ["Spark has run nothing yet: are there workers with free cores and memory?"]
+
         with pytest.raises(
             EngineError, match=f"{elsewhere} cannot be used from here: there is no table.*shared folder"
         ):

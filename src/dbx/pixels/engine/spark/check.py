@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from threading import Timer
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +18,11 @@ from pyspark.sql import functions
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.types import spark_schema
 from dbx.pixels.errors import EngineError, PixelsError
+
+_log = logging.getLogger(__name__)
+
+#: Seconds after which whoever waits is told what for.
+_PATIENCE = 60.0
 
 #: More than any cluster runs tasks at once: of fewer numbers, some tasks would have none.
 _NUMBERS = 1 << 20
@@ -59,7 +67,7 @@ def check_executors(session: Any, reach: Callable[[], None]) -> int:
     EngineError
         If they have another Python, no or another version of this package, or cannot reach something.
     """
-    with telling():
+    with telling(), _waiting():
         found = session.range(_NUMBERS).mapInArrow(_Look(reach), spark_schema(_FOUND)).collect()
     ours = version("dbx-pixels")
     for row in found:
@@ -72,6 +80,19 @@ def check_executors(session: Any, reach: Callable[[], None]) -> int:
         if row.problem:
             raise EngineError(f"Spark's executor on {row.host}", row.problem.rstrip("."), row.remedy)
     return len(found)
+
+
+@contextmanager
+def _waiting() -> Iterator[None]:
+    """Tell what may be wrong if something takes long: Spark waits for executors without a word, and without an end."""
+    told = "Spark has run nothing yet: are there workers with free cores and memory?"
+    timer = Timer(_PATIENCE, _log.warning, [told])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def tasks_at_once(session: Any) -> int:
