@@ -103,6 +103,15 @@ class TestJava:
         assert "pip install 'dbx-pixels[spark]'" in done.output
         assert done.output.count("\n") == 1
 
+    def test_none_is_asked_for_where_the_environment_names_a_server(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path
+    ) -> None:
+        monkeypatch.setenv("JAVA_HOME", str(tmp_path / "nowhere"))
+        monkeypatch.setenv("SPARK_REMOTE", "sc://127.0.0.1:1")
+        done = CliRunner().invoke(pixels, ["ingest", str(folder), "--engine", "spark", "--home", str(tmp_path)])
+        assert done.exit_code == 1
+        assert done.output.startswith("pixels: sc://127.0.0.1:1: there is no server of Spark Connect")
+
 
 class OnlyCT:
     """Somebody who may not see everything."""

@@ -113,6 +113,7 @@ def _use_this_machine(master: str | None) -> None:
 
     os.environ["JAVA_HOME"] = spark_java_home()
     if master is None or master.startswith("local"):
+    remote = remote or (None if master else _remote_of_settings())
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 
@@ -133,6 +134,12 @@ def _reach(remote: str) -> None:
 
 def _named(remote: str) -> str:
     """Return an address as it can be told: a token may follow."""
+def _remote_of_settings() -> str | None:
+    """Return the server that the environment names, if it is one: Spark can also start its own here, with a Java."""
+    remote = os.environ.get("SPARK_REMOTE", "")
+    return remote if remote.startswith("sc://") else None
+
+
     return remote.partition(";")[0].rstrip("/")
     if master and not _MASTER.fullmatch(master):
         raise EngineError(
