@@ -41,7 +41,7 @@ def test_a_file_that_the_disk_does_not_hold_is_an_error_and_leaves_nothing(tmp_p
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
-        with pytest.raises(StorageError, match="Check the volume"):
+        with pytest.raises(StorageError, match="cannot be written"):
             file.write(bytes(5000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -74,5 +74,5 @@ def test_what_is_left_is_deleted_before_anything_is_received(tmp_path: Path) -> 
 
 def test_a_volume_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "volume").write_bytes(b"a file")
-    with pytest.raises(StorageError, match="Check the volume"):
+    with pytest.raises(StorageError, match="cannot be written"):
         Incoming(tmp_path / "volume").create()

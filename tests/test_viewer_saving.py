@@ -167,7 +167,7 @@ def test_what_cannot_be_stored_is_told_and_not_listed(viewer: Viewer, server: Ru
     in_the_way.write_bytes(b"a file where there should be a folder")
 
     viewer.click("SaveSegmentation")
-    viewer.wait_for_message("Check the volume's disk and rights")
+    viewer.wait_for_message("Make space on its disk, or check its rights")
 
     assert viewer.page.get_by_text("Not all can be shown").count() == 0
     in_the_way.unlink()

@@ -102,7 +102,7 @@ def test_an_error_of_the_server_tells_what_helps(empty_server: RunningServer) ->
     (folder / ".incoming").write_bytes(b"a file where there should be a folder")
     answer = store(empty_server, instance(TEST_FILES / "CT_small.dcm"))
     assert answer.status_code == 500
-    assert answer.json()["error"].endswith("Check the volume's disk and rights.")
+    assert answer.json()["error"].endswith("Make space on its disk, or check its rights.")
 
 
 def test_no_other_origin_may_read_answers(server: RunningServer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.errors import StorageError
+from dbx.pixels.storage.writing import write_whole
 from dbx.pixels.table.duck import connect, literal
 from dbx.pixels.table.schema import KNOWN_SCHEMA
 
@@ -66,12 +66,12 @@ class Checkpoint:
         number = max(self._numbers(self._plans), default=0) + 1
         buffer = pa.BufferOutputStream()
         pq.write_table(rows, buffer, compression="zstd")
-        _write_whole(self._plans / f"{number:012d}", buffer.getvalue())
+        write_whole(self._plans / f"{number:012d}", buffer.getvalue().to_pybytes())
         return number
 
     def mark_saved(self, number: int) -> None:
         """Remember that a batch is in the table."""
-        _write_whole(self._saved / f"{number:012d}", b"")
+        write_whole(self._saved / f"{number:012d}", b"")
 
     def mark_all_saved(self, last: int) -> None:
         """Remember that all batches up to one are in the table."""
@@ -110,15 +110,5 @@ def identity(folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "stream.json"
     if not file.exists():
-        _write_whole(file, json.dumps({"id": str(uuid.uuid4())}).encode())
+        write_whole(file, json.dumps({"id": str(uuid.uuid4())}).encode())
     return str(json.loads(file.read_text())["id"])
-
-
-def _write_whole(path: Path, content: bytes | pa.Buffer) -> None:
-    """Write a file so that it is there whole or not at all, also after a crash."""
-    unfinished = path.with_name(f".{path.name}-{os.getpid()}")
-    with unfinished.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import threading
 import uuid
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from dbx.pixels.errors import StorageError
+from dbx.pixels.storage.writing import sync, writing
 
 #: Listings leave out names that begin with a dot.
 _FOLDER = ".incoming"
@@ -34,7 +33,7 @@ class IncomingFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _as_storage_error(path):
+        with writing(path):
             self._file = path.open("xb", buffering=0)  # what a full disk refuses does not wait for another try
 
     @classmethod
@@ -50,19 +49,19 @@ class IncomingFile:
 
     def write(self, data: bytes) -> None:
         """Add some more bytes."""
-        with _as_storage_error(self.path):
+        with writing(self.path):
             left = memoryview(data)
             while left:
                 left = left[self._file.write(left) :]
 
     def finish(self) -> None:
         """Close the file."""
-        with _as_storage_error(self.path):
+        with writing(self.path):
             self._file.close()
 
     def discard(self) -> None:
         """Delete the file, unless it has been placed."""
-        with _as_storage_error(self.path):
+        with writing(self.path):
             self._file.close()
             self.path.unlink(missing_ok=True)
 
@@ -93,7 +92,7 @@ class Incoming:
         StorageError
             If the volume cannot be written.
         """
-        with _as_storage_error(self._folder), self._first:
+        with writing(self._folder), self._first:
             if self._own is None or not self._own.is_dir():
                 self._own = self._make_own()
             return self._own
@@ -111,11 +110,11 @@ class Incoming:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Be the only process that places files of this volume."""
-        with _as_storage_error(self._folder):
+        with writing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             lock = (self._folder / _LOCK).open("ab")
         with lock:
-            with _as_storage_error(self._folder):
+            with writing(self._folder):
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -127,7 +126,7 @@ class Incoming:
         StorageError
             If the volume cannot be written.
         """
-        with _as_storage_error(self._folder):
+        with writing(self._folder):
             if self._folder.is_dir():
                 with self.locked():
                     self._delete_left()
@@ -161,12 +160,8 @@ def sync_to_disk(paths: Iterable[Path]) -> None:
 
 
 def _sync(path: Path) -> None:
-    with _as_storage_error(path):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with writing(path):
+        sync(path)
 
 
 def _is_left_behind(folder: Path) -> bool:
@@ -177,13 +172,3 @@ def _is_left_behind(folder: Path) -> bool:
         except BlockingIOError:
             return False
     return True
-
-
-@contextmanager
-def _as_storage_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except StorageError:
-        raise
-    except OSError as error:
-        raise StorageError(str(path), error.strerror or str(error), "Check the volume's disk and rights.") from error

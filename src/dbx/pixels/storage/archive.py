@@ -7,7 +7,6 @@ import os
 import re
 import threading
 import time
-import uuid
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dbx.pixels.storage.cloud import CloudReader, stat_remote
 from dbx.pixels.storage.local import LocalReader, Object, stat_object, storage_error
 from dbx.pixels.storage.paths import extension, is_zip_address, scheme_of, split_zip_address, zip_address
 from dbx.pixels.storage.reader import ClosingReader, Reader
+from dbx.pixels.storage.writing import appearing
 from dbx.pixels.storage.zip_directory import Directory, read_directory
 from dbx.pixels.storage.zip_member import open_entry
 
@@ -190,14 +190,10 @@ def extract_member(address: str, target: str, modified: int) -> str:
 
 
 def _write(reader: Reader, path: Path, modified: int) -> None:
-    unfinished = path.with_name(f".{uuid.uuid4().hex}.part")  # hidden, so that no listing takes it for an object
-    try:
+    with appearing(path) as unfinished:
         with unfinished.open("xb") as file:
             _copy(reader, file)
         os.utime(unfinished, ns=(modified * 1000, modified * 1000))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _path_below(address: str) -> str:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dbx.pixels.errors import TableError
+from dbx.pixels.storage.writing import appearing
 from dbx.pixels.table.folder import FILE_ERRORS, TableFolder
 
 #: Of the machine's memory; what needs more spills to the temporary folder.
@@ -92,9 +93,8 @@ def schema_file(schema: pa.Schema) -> str:
     path = folder / f"{hashlib.sha256(schema.serialize()).hexdigest()}.parquet"
     if not path.exists():  # temporary folders are swept while servers run
         folder.mkdir(exist_ok=True)
-        unfinished = folder / uuid.uuid4().hex
-        pq.write_table(schema.empty_table(), unfinished)
-        unfinished.replace(path)
+        with appearing(path) as unfinished:
+            pq.write_table(schema.empty_table(), unfinished)
     return str(path)
 
 
