@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dbx.pixels.errors import TableError
+from dbx.pixels.errors import ArgumentError, TableError
 from dbx.pixels.table import ObjectTable
 from table_rows import row, rows
 
@@ -71,3 +71,15 @@ def test_a_bucket_that_vanishes_while_writing(bucket: S3Bucket) -> None:
         table.save(rows(row("/a/1")))
     assert "The specified bucket does not exist. Check the address" in str(caught.value)
     assert str(caught.value).count("\n") == 0
+
+
+@pytest.mark.parametrize("meta", ["nonsense", "", "[1]", '{"00080020":null}', '{"00080020":{"Value":["20240517"]}}'])
+def test_metadata_that_is_no_data_set_is_refused(meta: str, tmp_path: Path) -> None:
+    table = ObjectTable.create_if_missing(str(tmp_path))
+    good = [row(f"/good/{number}", meta=text) for number, text in enumerate((None, "{}", '{"00080020": {"vr": "DA"}}'))]
+    with pytest.raises(
+        ArgumentError, match=r"/bad: its `meta` is no data set in DICOM JSON.*DicomMetaExtractor"
+    ) as caught:
+        table.save(rows(*good, row("/bad", meta=meta)))
+    assert caught.value.subject == "/bad"
+    assert table.save(rows(*good)).new == 3

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from dbx.pixels.dicom.json_model import DataSet, read_data_set
 from dbx.pixels.index import schema
 from dbx.pixels.index.attributes import (
     ALWAYS,
@@ -26,7 +27,7 @@ from dbx.pixels.index.attributes import (
 from dbx.pixels.index.model import BULK_ROOT, Level, Search
 from dbx.pixels.index.reading import data_sets, first_places
 from dbx.pixels.index.rollups import batches
-from dbx.pixels.index.summaries import SERIES_TAGS, STUDY_TAGS, DataSet, is_empty
+from dbx.pixels.index.summaries import SERIES_TAGS, STUDY_TAGS, is_empty
 from dbx.pixels.index.urls import quoted, resource_url
 
 _ROOT = BULK_ROOT.decode()
@@ -236,7 +237,7 @@ def _chosen(wanted: Search, told: DataSet, stored: bytes | None = None) -> DataS
         The metadata of an instance.
     """
     if stored:
-        elements = {tag: element for tag, element in orjson.loads(stored).items() if not is_empty(element)}
+        elements = {tag: element for tag, element in (read_data_set(stored) or {}).items() if not is_empty(element)}
         if not _is_whole(wanted):
             elements = {tag: elements[tag] for tag in _asked(wanted) & elements.keys()}
         told = _in_order(elements | told)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import orjson
 import sqlalchemy as sa
 
+from dbx.pixels.dicom.json_model import read_data_set
 from dbx.pixels.index import schema
 from dbx.pixels.index.matching import Matcher
 from dbx.pixels.index.model import Level
@@ -54,7 +54,7 @@ def matching(
         places = connection.execute(query).fetchall()
         for place, text in zip(places, data_sets(connection, places), strict=True):
             if place.owner not in found:
-                data_set = orjson.loads(text)
+                data_set = read_data_set(text) or {}
                 if all(key.holds(data_set) for key in keys):
                     found[place.owner] = place
     return {number: found[number] for number in ids if number in found}

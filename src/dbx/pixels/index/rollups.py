@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from dbx.pixels.dicom.json_model import DataSet
 from dbx.pixels.index import schema
 from dbx.pixels.index.attributes import (
     ALWAYS,
@@ -25,7 +26,7 @@ from dbx.pixels.index.attributes import (
 )
 from dbx.pixels.index.model import BULK_ROOT, Level
 from dbx.pixels.index.store import Store
-from dbx.pixels.index.summaries import DataSet, columns, is_empty, series_summary, study_summary
+from dbx.pixels.index.summaries import columns, is_empty, series_summary, study_summary
 from dbx.pixels.index.urls import resource_url
 from dbx.pixels.index.values import divided, several
 

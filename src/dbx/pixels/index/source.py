@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dbx.pixels.dicom.attributes import Attribute
+from dbx.pixels.dicom.json_model import doubtful, read_data_set
 from dbx.pixels.index.metadata import with_metadata
 from dbx.pixels.index.model import Level
 from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL
@@ -37,6 +40,8 @@ _PLACES = """
     pixel_data.tag AS pixel_tag, pixel_data."offset" AS pixel_offset, pixel_data.length AS pixel_length,
     fragments"""
 
+
+_log = logging.getLogger(__name__)
 
 _SERIES = pa.schema([("StudyInstanceUID", pa.string()), ("SeriesInstanceUID", pa.string())])
 
@@ -138,7 +143,20 @@ class Source:
         rows = self.connection.sql(
             f"SELECT {_PLACES}, {attributes} FROM {self.scan(self._uris)} WHERE {self._condition}"
         ).to_arrow_reader(_BATCH_ROWS)
-        yield from _parts(with_metadata(rows, self._folder))
+        yield from _parts(map(_readable, with_metadata(rows, self._folder)))
+
+
+def _readable(rows: pa.Table) -> pa.Table:
+    """Leave out objects whose metadata is no data set: who wrote it without us may have written anything."""
+    numbers = doubtful(rows["meta"])
+    if not numbers:
+        return rows
+    unreadable = [number for number in numbers if read_data_set(rows["meta"][number].as_py()) is None]
+    if unreadable:
+        _log.warning("%d objects are not served, as their `meta` is no DICOM JSON: ingest them again", len(unreadable))
+        rows = rows.take(np.delete(np.arange(rows.num_rows), unreadable))
+    trimmed = pc.ascii_trim_whitespace(rows["meta"])  # data sets are cut out of what ends with their brace
+    return rows.set_column(rows.column_names.index("meta"), "meta", trimmed)
 
 
 def _parts(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

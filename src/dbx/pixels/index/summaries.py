@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
+from dbx.pixels.dicom.json_model import DataSet, read_data_set
 from dbx.pixels.index.model import Level
 from dbx.pixels.index.schema import ATTRIBUTES_BY_LEVEL
 from dbx.pixels.index.values import column_value, folded_name
@@ -23,14 +22,15 @@ _TAGGED = {
 }
 _SUMMARY_TAGS = STUDY_TAGS | SERIES_TAGS
 
-DataSet = dict[str, dict[str, Any]]
-
 
 def series_summary(data_set: bytes) -> DataSet:
-    """Take what an instance tells of its series, study and patient, without what is empty."""
+    """Take what an instance tells of its series, study and patient, without what is empty.
+
+    What is no data set tells nothing.
+    """
     return {
         tag: element
-        for tag, element in orjson.loads(data_set).items()
+        for tag, element in (read_data_set(data_set) or {}).items()
         if tag in _SUMMARY_TAGS and not is_empty(element)
     }
 

@@ -115,6 +115,7 @@ def name_groups(name: Any) -> tuple[str, str, str]:
 
 def _number(value: Any, kind: type) -> Any:
     try:
-        return kind(value)
-    except (ValueError, OverflowError):
+        number = kind(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return number if kind is float or abs(number) < 2**63 else None

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from dbx.pixels.dicom.json_model import doubtful, read_data_set
 from dbx.pixels.errors import ArgumentError, CommitConflictError, TableError, TableNotFoundError
 from dbx.pixels.table.changes import (
     IDENTITY,
@@ -190,7 +191,8 @@ class ObjectTable:
         Raises
         ------
         ArgumentError
-            If there is no column `path`, a path is null, or a column is of a type that Delta does not have.
+            If there is no column `path`, a path is null, `meta` is no data set in DICOM JSON, or a column is of a type
+            that Delta does not have.
         TableError
             If a column's type differs from the table's, or the table cannot be written.
         CommitConflictError
@@ -250,6 +252,7 @@ class ObjectTable:
             raise TableError(
                 self.location, f"cannot hold these rows: {error}", "Give the column the table's type, or another name."
             ) from error
+        _require_data_sets(chunk)
         return last_of_each_path(chunk)
 
     def _apply(self, decide: Callable[[], Changes], transaction: StreamTransaction | None = None) -> Committed:
@@ -288,3 +291,14 @@ class ObjectTable:
         if committed and all(file.uri in self._seen for file in draft.removed):
             self._seen.add((self._log.folder.uri(add.path) for add in draft.adds), draft.changes.rows["path"])
         return committed
+
+
+def _require_data_sets(rows: pa.Table) -> None:
+    """Find out whether metadata is what those who read it can understand."""
+    for number in doubtful(rows["meta"]):
+        if read_data_set(rows["meta"][number].as_py()) is None:
+            raise ArgumentError(
+                rows["path"][number].as_py(),
+                "its `meta` is no data set in DICOM JSON (PS3.18 Annex F), an object of elements that have a vr",
+                "Save what DicomMetaExtractor makes, or null.",
+            )
