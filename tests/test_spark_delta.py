@@ -34,6 +34,8 @@ from conftest import TEST_FILES
 
 pytestmark = pytest.mark.timeout(900)
 
+USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
@@ -262,6 +264,17 @@ class TestTransactions:
         table.save(df, transaction=StreamTransaction("stream", 2))
         assert rows(by_name).num_rows == 3
 
+    def test_user_metadata_of_the_session_goes_with_each_commit(
+        self, by_name: Catalog, spark: SparkSession, name: str, folder: Path
+    ) -> None:
+        by_name.create_table()
+        session = Skipping(spark)
+        table = NamedTable(session, TableName.parse(name))
+        with setting(spark, USER_METADATA, "nightly run"):
+            table.save(by_name.catalog(folder), transaction=StreamTransaction("stream", 1))
+            table.remove(rows(by_name).slice(0, 1))
+        assert session.user_metadata == ["nightly run", "nightly run"]
+
     def test_a_transaction_of_the_sessions_own_is_told(
         self, by_name: Catalog, spark: SparkSession, name: str, folder: Path
     ) -> None:
@@ -284,11 +297,15 @@ def setting(spark: SparkSession, name: str, value: str) -> Iterator[None]:
 
 
 class Skipping:
-    """A session that, as delta-spark does and Sail does not, skips a transaction that was there before."""
+    """A session that, as delta-spark does and Sail does not, skips a transaction that was there before.
+
+    It notes the `userMetadata` of each commit, too, which delta-spark writes into the log, and Sail leaves out.
+    """
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
         self._done: dict[str, int] = {}
+        self.user_metadata: list[str | None] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._spark, name)
@@ -300,6 +317,7 @@ class Skipping:
             if application and self._done.get(application, -1) >= version:
                 return self._spark.sql("SELECT 1 WHERE false")
             self._done[application] = version
+            self.user_metadata.append(self._spark.conf.get(USER_METADATA, None))
         return self._spark.sql(query)
 
 
