@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from dbx.pixels.web.codings import accepted_coding
 from dbx.pixels.web.errors import HttpError
 
 #: Where `viewer/build.py` puts them: what compresses well as ``name.br`` and ``name.gz``, all else as it is.
@@ -144,7 +145,7 @@ async def _answer(request: Request) -> Response:
     if not viewer or not file:
         raise HttpError(404, "there is no such page")
 
-    coding = _chosen(file, request.headers.get("accept-encoding", ""))
+    coding = accepted_coding(request, file.paths) or _IDENTITY
     headers = {
         "Cache-Control": "no-cache" if file.tag else "public, max-age=31536000, immutable",
         "Content-Security-Policy": viewer.policy,
@@ -169,15 +170,6 @@ def _read(file: _File, coding: str) -> bytes:
     if coding in file.paths:
         return file.paths[coding].read_bytes()
     return gzip.decompress(file.paths["gzip"].read_bytes())
-
-
-def _chosen(file: _File, accepted: str) -> str:
-    """Choose the first content coding of a file that a client accepts (RFC 9110 12.5.3); none if it accepts none."""
-    weights = {}
-    for entry in accepted.lower().split(","):
-        coding, _, parameter = entry.partition(";")
-        weights[coding.strip()] = not re.fullmatch(r"\s*q=0(\.0*)?\s*", parameter)
-    return next((coding for coding in file.paths if weights.get(coding, weights.get("*", False))), _IDENTITY)
 
 
 #: The last of the application's routes: whatever is no file and no page is 404, not the study list.

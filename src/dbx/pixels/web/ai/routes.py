@@ -14,9 +14,9 @@ from dbx.pixels.ai.active_learning import STRATEGIES
 from dbx.pixels.ai.info import ModelInfo
 from dbx.pixels.ai.task import Task
 from dbx.pixels.table import Principal
-from dbx.pixels.web.ai.asking import json_body, queried, required
 from dbx.pixels.web.ai.labels import described
 from dbx.pixels.web.ai.segmenting import segment
+from dbx.pixels.web.asking import json_body, queried, required
 from dbx.pixels.web.assistant import Assistant
 from dbx.pixels.web.server import Server
 

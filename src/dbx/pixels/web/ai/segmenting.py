@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse, Response
 
 from dbx.pixels.ai.segmented import Segmented
 from dbx.pixels.errors import ArgumentError, PixelsError, SeriesNotFoundError, ServingError
-from dbx.pixels.web.ai.asking import json_body, required
 from dbx.pixels.web.ai.labels import described
+from dbx.pixels.web.asking import json_body, required
 from dbx.pixels.web.dicomweb.streaming import StreamedResponse
 from dbx.pixels.web.errors import status_of
 from dbx.pixels.web.server import Server

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from dbx.pixels.index import Pack
 from dbx.pixels.index.packing import array, is_short, resolved
+from dbx.pixels.web.codings import accepted_coding
 from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_related, negotiate
 from dbx.pixels.web.dicomweb.native_xml import native_xml
 from dbx.pixels.web.dicomweb.streaming import answer_with
@@ -23,7 +24,7 @@ _OFFERED = (MediaType(DICOM_JSON), MediaType("application/json"), MediaType(DICO
 
 _Some = TypeVar("_Some")
 
-_ENCODING = "zstd"
+_CODING = "zstd"
 
 
 async def retrieve_metadata(request: Request) -> Response:
@@ -44,8 +45,8 @@ async def retrieve_metadata(request: Request) -> Response:
         return await run_in_threadpool(_one, request, headers)
     packs = await run_in_threadpool(_found, _packs(request))
     root = service_root(request).encode()
-    if _accepts_encoding(request) and is_short(root):
-        headers["Content-Encoding"] = _ENCODING
+    if accepted_coding(request, [_CODING]) and is_short(root):
+        headers["Content-Encoding"] = _CODING
         pieces = array((resolved(pack.data, root) for pack in packs), compressed=True)
     else:
         pieces = array((resolved(pack.text(), root) for pack in packs), compressed=False)
@@ -87,12 +88,3 @@ def _found(some: Iterator[_Some]) -> Iterator[_Some]:
     for first in some:
         return chain([first], some)
     raise HttpError(404, "there is no such study, series or instance")
-
-
-def _accepts_encoding(request: Request) -> bool:
-    for text in request.headers.getlist("accept-encoding"):
-        for coding in text.lower().split(","):
-            name, _, parameters = coding.partition(";")
-            if name.strip() == _ENCODING:
-                return parameters.replace(" ", "").rstrip("0.") != "q="
-    return False

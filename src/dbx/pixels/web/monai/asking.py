@@ -1,4 +1,4 @@
-"""What the requests of MONAI Label's clients say."""
+"""What the requests of MONAI Label's clients say: forms, and parameters that MONAI would evaluate."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from dbx.pixels.errors import RunCancelledError
+from dbx.pixels.web.asking import MOST_WORDS, json_object
 from dbx.pixels.web.errors import HttpError
-from dbx.pixels.web.json_bodies import MOST_WORDS, json_object, small_body
 
 _T = TypeVar("_T")
 
@@ -61,17 +61,6 @@ async def form_of(request: Request, most: int) -> AsyncIterator[FormData]:
         yield form
 
 
-async def json_of(request: Request) -> dict[str, Any]:
-    """Read the JSON object that is the body of a request; without a body, or with ``null``, it is empty.
-
-    Raises
-    ------
-    HttpError
-        400, if it is something else; 413, if it is large.
-    """
-    return parsed(await small_body(request), "the body")
-
-
 def params_of(form: FormData) -> dict[str, Any]:
     """Return what a form says in its field ``params``.
 
@@ -83,18 +72,7 @@ def params_of(form: FormData) -> dict[str, Any]:
     params = form.get("params", "")
     if isinstance(params, UploadFile):
         raise HttpError(400, "params is a file, and has to be text")
-    return parsed(params.encode(), "params")
-
-
-def parsed(text: bytes, name: str) -> dict[str, Any]:
-    """Return a JSON object; nothing, and ``null``, are an empty one.
-
-    Raises
-    ------
-    HttpError
-        400, if it is none.
-    """
-    return {} if text.strip() in (b"", b"null") else json_object(text, name)
+    return json_object(params.encode(), "params")
 
 
 def declared(params: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:

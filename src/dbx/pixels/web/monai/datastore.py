@@ -21,8 +21,8 @@ from dbx.pixels.ai.storing import store
 from dbx.pixels.ai.volume_files import write_nrrd
 from dbx.pixels.catalog.arrivals import LabelState
 from dbx.pixels.table import Principal
+from dbx.pixels.web.asking import MOST_WORDS, queried
 from dbx.pixels.web.errors import HttpError
-from dbx.pixels.web.json_bodies import MOST_WORDS
 from dbx.pixels.web.monai.answering import JSON, answer_file, answer_json
 from dbx.pixels.web.monai.asking import declared, form_of, params_of, uploaded
 from dbx.pixels.web.monai.info import labelling_of, stats_of
@@ -70,7 +70,7 @@ def _values(label: Label) -> dict[str, int]:
 async def get_image(request: Request) -> Response:
     """Answer with a series as NRRD: values of its modality, such as Hounsfield units."""
     server: Server = request.app.state.server
-    uid = _queried(request, "image")
+    uid = queried(request, "image")
     return await run_in_threadpool(_image, server, uid, server.principal(request))
 
 
@@ -85,7 +85,7 @@ def _image(server: Server, uid: str, principal: Principal) -> Response:
 async def get_label(request: Request) -> Response:
     """Answer with the label of a series as NRRD; the series, or the label, is named by its UID."""
     server: Server = request.app.state.server
-    uid = _queried(request, "label")
+    uid = queried(request, "label")
     if request.query_params.get("tag", _FINAL) != _FINAL:
         raise HttpError(404, f"there are no labels with this tag: all have {_FINAL}")
     return await run_in_threadpool(_label, server, uid, server.principal(request))
@@ -106,7 +106,7 @@ def _label(server: Server, uid: str, principal: Principal) -> Response:
 async def put_label(request: Request) -> Response:
     """Store a label that a person drew: it enters the table as a DICOM Segmentation, by the door of all uploads."""
     server: Server = request.app.state.server
-    uid = _queried(request, "image")
+    uid = queried(request, "image")
     if (request.query_params.get("tag") or _FINAL) != _FINAL:
         raise HttpError(400, f"the tag is {_FINAL}: only labels that a person has looked at are stored so")
     series = await run_in_threadpool(read_series, server.index, uid, server.principal(request))
@@ -147,10 +147,3 @@ def _names(label_info: Any) -> dict[str, int]:
             400, "label_info has a name that is none: up to 64 characters, no backslash or control character"
         )
     return names
-
-
-def _queried(request: Request, name: str) -> str:
-    value = request.query_params.get(name)
-    if not value:
-        raise HttpError(400, f"{name} is missing in the query")
-    return value

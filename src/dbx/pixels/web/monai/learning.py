@@ -10,11 +10,12 @@ from starlette.responses import Response
 from dbx.pixels.ai.active_learning import STRATEGIES, Sample
 from dbx.pixels.ai.info import ModelInfo
 from dbx.pixels.table import Principal
+from dbx.pixels.web.asking import json_body
 from dbx.pixels.web.assistant import Assistant
 from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.monai.answering import JSON, answer_json
-from dbx.pixels.web.monai.asking import declared, json_of
+from dbx.pixels.web.monai.asking import declared
 from dbx.pixels.web.server import Server
 
 #: What clients show of a sample.
@@ -27,7 +28,7 @@ async def next_sample(request: Request) -> Response:
     strategy = request.path_params["strategy"]
     if strategy not in STRATEGIES:
         raise HttpError(404, f"there is no strategy of this name; there are {', '.join(STRATEGIES)}")
-    params = declared(await json_of(request), {"model"})
+    params = declared(await json_body(request), {"model"})
     root = service_root(request).removesuffix("/monai") + "/dicom-web"
     return await answer_json(_next, server.assistant, strategy, params.get("model"), server.principal(request), root)
 

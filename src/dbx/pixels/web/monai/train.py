@@ -10,10 +10,11 @@ from starlette.responses import Response
 from dbx.pixels.ai.task import Task
 from dbx.pixels.errors import TrainingError
 from dbx.pixels.table import Principal
+from dbx.pixels.web.asking import json_body
 from dbx.pixels.web.assistant import Assistant
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.monai.answering import JSON, answer_json
-from dbx.pixels.web.monai.asking import declared, json_of
+from dbx.pixels.web.monai.asking import declared
 from dbx.pixels.web.server import Server
 
 #: How often every series is seen; 0 for as often as the model's configuration says.
@@ -45,7 +46,7 @@ async def start_training(request: Request) -> Response:
     server: Server = request.app.state.server
     model = request.path_params.get("model")
     may_wait = request.query_params.get("enqueue", "").lower() == "true"
-    params = await json_of(request)
+    params = await json_body(request)
     return await answer_json(_start, server.assistant, model, params, may_wait, server.principal(request))
 
 
