@@ -405,6 +405,23 @@ def test_one_that_is_killed_again_and_again_is_given_up(ward: Ward) -> None:
     assert not folder.checkpoint.exists()
 
 
+def test_one_whose_files_are_damaged_has_failed_and_keeps_nobody_from_others(ward: Ward) -> None:
+    ward.segment(0)
+    damaged = _asked_for(ward)
+    for file, content in (("request.json", "[]"), ("status.json", ""), ("status.json", '{"epoch": 1}')):
+        (damaged.path / file).write_text(content)
+        (task,) = ward.trainings.list()
+        assert task.status is Status.ERROR
+        assert re.search(rf"{file} cannot be read.*Delete the training's folder: .*{damaged.id}", task.details[-1])
+    with pytest.raises(TrainingError, match=r"status\.json cannot be read"):
+        damaged.note("still there")
+    (damaged.path / "curve.json").write_text("")
+    with pytest.raises(TrainingError, match=r"curve\.json cannot be read"):
+        ward.trainings.curve(damaged.id)
+
+    assert _asked_for(ward).id == ward.trainings.current().id != damaged.id
+
+
 def _asked_for(ward: Ward) -> TaskFolder:
     """A training that waits, and on which nobody works."""
     queue = Queue(ward.catalog.home.trainings)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dbx.pixels.ai.task import Status, Task
-from dbx.pixels.errors import StorageError
+from dbx.pixels.errors import StorageError, TrainingError
 
 
 class TaskFolder:
@@ -81,18 +81,21 @@ class TaskFolder:
         return self.path.name
 
     def request(self) -> dict[str, Any]:
-        """Return what was asked for."""
-        return json.loads(self._request.read_bytes())
+        """Return what was asked for.
+
+        Raises
+        ------
+        TrainingError
+            If that cannot be read.
+        """
+        return self._read(self._request)
 
     def task(self) -> Task:
-        """Return how it goes."""
-        if self._status.exists():
-            return Task.from_json(json.loads(self._status.read_bytes()))
-        request = self.request()
-        task = Task(self.id, request["model"], request={"epochs": request["epochs"]})
-        if self.is_stopped:  # before it began
-            return replace(task, status=Status.STOPPED, end_ts=datetime.fromtimestamp(self._stop.stat().st_mtime, UTC))
-        return task
+        """Return how it goes: where its files are damaged, that it failed, and why."""
+        try:
+            return self._task()
+        except TrainingError as error:
+            return Task(self.id, "", Status.ERROR, details=(str(error),))
 
     def update(self, **changes: Any) -> Task:
         """Change what is told of it.
@@ -101,8 +104,10 @@ class TaskFolder:
         ------
         StorageError
             If it cannot be written.
+        TrainingError
+            If what was told before cannot be read.
         """
-        task = replace(self.task(), **changes)
+        task = replace(self._task(), **changes)
         self.write(self._status, json.dumps(task.to_json()).encode())
         return task
 
@@ -127,8 +132,14 @@ class TaskFolder:
         self.update(details=(*self.task().details, line))
 
     def curve(self) -> builtins.list[dict[str, Any]]:
-        """Return what was measured of each epoch: ``epoch``, ``loss``, and ``dice``, which may be None."""
-        return json.loads(self._curve.read_bytes()) if self._curve.exists() else []
+        """Return what was measured of each epoch: ``epoch``, ``loss``, and ``dice``, which may be None.
+
+        Raises
+        ------
+        TrainingError
+            If that cannot be read.
+        """
+        return self._read(self._curve) if self._curve.exists() else []
 
     def add_to_curve(self, epoch: int, loss: float, dice: float | None) -> None:
         """Add what was measured of an epoch; one that is done anew, after a crash, takes the place of what it was.
@@ -179,6 +190,29 @@ class TaskFolder:
         """Delete what it would need to go on."""
         for path in (self.checkpoint, self.best):
             path.unlink(missing_ok=True)
+
+    def _task(self) -> Task:
+        path = self._status if self._status.exists() else self._request
+        told = self._read(path)
+        try:
+            if path == self._status:
+                return Task.from_json(told)
+            task = Task(self.id, told["model"], request={"epochs": told["epochs"]})
+        except (LookupError, TypeError, ValueError) as error:
+            raise self._damaged(path, error) from error
+        if self.is_stopped:  # before it began
+            return replace(task, status=Status.STOPPED, end_ts=datetime.fromtimestamp(self._stop.stat().st_mtime, UTC))
+        return task
+
+    def _read(self, path: Path) -> Any:
+        try:
+            return json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise self._damaged(path, error) from error
+
+    def _damaged(self, path: Path, error: Exception) -> TrainingError:
+        problem = f"{path.name} cannot be read: {type(error).__name__}: {error}"
+        return TrainingError(f"training {self.id}", problem, f"Delete the training's folder: {self.path}")
 
 
 def _write(path: Path, content: bytes) -> None:
