@@ -545,8 +545,13 @@ def test_bundles_come_in_archives(models: Models, tmp_path: Path) -> None:
         for path in source.rglob("*.*"):
             archive.write(path, path.relative_to(tmp_path))
         archive.writestr("../../escaped.txt", "")
+    (models.folder / ".unfinished-1" / "bundle").mkdir(parents=True)  # of a process that was killed
     assert models.add(tmp_path / "bright_v0.1.0.zip").name == "bright"
     assert models.info("bright").is_ready
+    assert [path.name for path in models.folder.iterdir()] == ["bright"]
+    with models._staging() as of_another:
+        models.remove("bright")
+        assert of_another.exists()
     assert not list(tmp_path.rglob("escaped.txt"))
 
 

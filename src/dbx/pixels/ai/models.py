@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
+import os
 import re
 import shutil
 import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from dbx.pixels.ai.bundle import Bundle
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+#: How names of folders begin that hold what is not finished.
+_UNFINISHED = ".unfinished-"
 
 #: What belongs to a bundle, beside packages of its own: data sets, results and caches do not.
 _PARTS = (
@@ -315,17 +320,40 @@ class Models:
         copy.rename(bundle)
         return info
 
+    def _delete_unfinished(self) -> None:
+        """Delete what processes left that were killed."""
+        for path in self.folder.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
     @contextmanager
     def _staging(self) -> Iterator[Path]:
         """Make a folder for what is not finished, on the same disk; what is left in it is deleted."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".", dir=self.folder) as staging:
+            with (
+                _sharing(self.folder, while_alone=self._delete_unfinished),
+                tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self.folder) as staging,
+            ):
                 yield Path(staging)
         except StorageError:
             raise
         except OSError as error:
             raise storage_error(str(error.filename or self.folder), error) from error
+
+
+@contextmanager
+def _sharing(folder: Path, while_alone: Callable[[], None]) -> Iterator[None]:
+    """Work in a folder; what is to be done while no other process works there is done first, if that is so now."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # others work there, or its file system knows no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while_alone()
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _unpacked(path: Path, folder: Path) -> Path:
