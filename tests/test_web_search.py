@@ -72,6 +72,15 @@ def test_an_answer_that_has_an_end_tells_where_the_next_begins(
     assert "warning" not in exact.headers
 
 
+def test_searches_for_much_are_answered_like_others(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    instances = f"{server.dicomweb}/instances"
+    whole = httpx.get(instances).json()
+    monkeypatch.setattr(search, "FEW", 5)
+    assert httpx.get(instances).json() == whole
+    for limit in (4, 5, 6, 20):
+        assert httpx.get(instances, params={"limit": limit, "offset": 3}).json() == whole[3:][:limit]
+
+
 @pytest.mark.parametrize("url", ["/studies?PatientName=%00", "/studies?PatientID=A%00B", "/studies/1%00/series"])
 def test_nul_is_refused_before_any_database_sees_it(server: RunningServer, url: str) -> None:
     assert httpx.get(server.dicomweb + url).status_code == 400

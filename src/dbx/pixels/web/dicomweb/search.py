@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dbx.pixels.index import BULK_ROOT, Key, Level, Search
+from dbx.pixels.index import BULK_ROOT, Found, Key, Level, Search
 from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_spooled, negotiate
 from dbx.pixels.web.dicomweb.native_xml import native_xml
 from dbx.pixels.web.dicomweb.numbers import LARGEST, whole_number
@@ -26,7 +26,9 @@ from dbx.pixels.web.errors import HttpError
 #: Results of one answer at most; with all attributes, of which an instance has kilobytes.
 MOST = 50_000
 MOST_WITH_ALL = 5_000
-#: Searches for all attributes that go on at once: each has megabytes in memory.
+#: Results that are answered at once.
+FEW = 2_000
+#: Searches for more, or for all attributes, that go on at once: each has tens of megabytes in memory.
 _LARGE = anyio.CapacityLimiter(4)
 #: Query parameters that are no matching keys.
 _OPTIONS = {"accept", "charset", "fuzzymatching", "includefield", "limit", "offset"}
@@ -36,15 +38,24 @@ _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 
 async def _search(request: Request, level: Level) -> Response:
     search = parse_search(request, level)
-    return await anyio.to_thread.run_sync(_answer, request, search, limiter=_LARGE if search.include_all else None)
-
-
-def _answer(request: Request, search: Search) -> Response:
     media_type = negotiate(request, _OFFERED)
-    server = request.app.state.server
+    if not search.include_all:
+        few = await anyio.to_thread.run_sync(_few, request, search, media_type)
+        if few:
+            return few
+    return await anyio.to_thread.run_sync(_all, request, search, media_type, limiter=_LARGE)
+
+
+def _few(request: Request, search: Search, media_type: MediaType) -> Response | None:
+    """Answer a search that has few results; None if it has more."""
+    most = min(FEW, MOST)
+    found = _find(request, search, most)
+    return None if len(found.texts) > most else _answer(request, found.texts, found.warnings, media_type)
+
+
+def _all(request: Request, search: Search, media_type: MediaType) -> Response:
     most = MOST_WITH_ALL if search.include_all else MOST
-    asked = search if search.limit is not None and search.limit <= most else replace(search, limit=most + 1)
-    found = server.index.search(asked, server.principal(request))
+    found = _find(request, search, most)
     texts, warnings = found.texts, found.warnings
     if len(texts) > most:
         texts = texts[:most]
@@ -52,6 +63,17 @@ def _answer(request: Request, search: Search) -> Response:
             *warnings,
             f"There are more than {most} results: ask for the next with offset={search.offset + most}.",
         ]
+    return _answer(request, texts, warnings, media_type)
+
+
+def _find(request: Request, search: Search, most: int) -> Found:
+    """Search for so many results, and one that tells that there are more."""
+    server = request.app.state.server
+    asked = search if search.limit is not None and search.limit <= most else replace(search, limit=most + 1)
+    return server.index.search(asked, server.principal(request))
+
+
+def _answer(request: Request, texts: list[bytes], warnings: list[str], media_type: MediaType) -> Response:
     root = service_root(request)
     headers = warning_header(request, warnings)
     if not texts:
