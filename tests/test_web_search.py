@@ -81,6 +81,15 @@ def test_searches_for_much_are_answered_like_others(server: RunningServer, monke
         assert httpx.get(instances, params={"limit": limit, "offset": 3}).json() == whole[3:][:limit]
 
 
+@pytest.mark.parametrize(
+    "key", ["PixelData=1", "MediaStorageSOPClassUID=1.2", "RetrieveURL=x", "PixelDataProviderURL=&60003000=1"]
+)
+def test_keys_that_cannot_be_matched_are_ignored_with_a_warning(server: RunningServer, key: str) -> None:
+    answer = httpx.get(f"{server.dicomweb}/instances?StudyInstanceUID={CT_STUDY}&{key}")
+    assert len(answer.json()) == 1
+    assert "cannot be matched and were ignored" in answer.headers["warning"]
+
+
 @pytest.mark.parametrize("url", ["/studies?PatientName=%00", "/studies?PatientID=A%00B", "/studies/1%00/series"])
 def test_nul_is_refused_before_any_database_sees_it(server: RunningServer, url: str) -> None:
     assert httpx.get(server.dicomweb + url).status_code == 400
@@ -100,6 +109,9 @@ def test_nothing_found_is_no_content(server: RunningServer) -> None:
         ({"PatientNam": "x"}, "PatientNam"),
         ({"": "x"}, "is no DICOM attribute"),
         ({"StudyDate": "2024-13"}, "2024-13"),
+        ({"RequestAttributesSequence": "foo"}, "is a sequence, which has no value of its own"),
+        ({"PatientName.PatientID": "x"}, "PatientName is no sequence"),
+        ({"RequestAttributesSequence.PatientID.StudyID": "*"}, "PatientID is no sequence"),
         ({"includefield": "Nothing"}, "Nothing"),
         ({"PatientID": "*a" * 501}, "1000 characters"),
         ({f"{0x00091000 + number:08X}": "a" for number in range(1200)}, "50 keys"),

@@ -12,7 +12,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 from dbx.pixels.errors import ArgumentError
 from dbx.pixels.index import schema
 from dbx.pixels.index.answers import answers, columns
-from dbx.pixels.index.attributes import INSTANCE_AVAILABILITY, SEARCHABLE, Searchable
+from dbx.pixels.index.attributes import INSTANCE_AVAILABILITY, RETRIEVE_URL, SEARCHABLE, Searchable
 from dbx.pixels.index.json_matching import JsonKey, matching
 from dbx.pixels.index.matching import Demands, matcher
 from dbx.pixels.index.model import Found, Key, Level, Search
@@ -27,6 +27,8 @@ MOST_KEYS = 50
 #: Comparisons of all keys together, of which SQLite takes 1000: each pattern is one, each word of a fuzzy name several.
 MOST_COMPARED = 200
 
+_BINARY_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
+
 
 @dataclass
 class _Understood:
@@ -34,6 +36,7 @@ class _Understood:
 
     compared: list[tuple[Searchable, Demands]] = field(default_factory=list)
     in_json: list[JsonKey] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
     never: bool = False
 
 
@@ -43,24 +46,26 @@ def search(connection: sa.Connection, scope: int, wanted: Search) -> Found:
     Raises
     ------
     ArgumentError
-        If the value of a key is malformed, keys demand too much, or `limit` or `offset` is negative.
+        If a key or its value is malformed, keys demand too much, or `limit` or `offset` is negative.
     """
     for name, number in (("limit", wanted.limit or 0), ("offset", wanted.offset)):
         if number < 0:
             raise ArgumentError(name, f"{number} is negative", "Write a number of results, 0 or more.")
     understood = _understand(wanted)
+    warnings = []
+    if understood.unmatched:
+        warnings.append(f"These keys cannot be matched and were ignored: {', '.join(understood.unmatched)}.")
     if understood.never:
-        return Found([], [])
+        return Found([], warnings)
     keys = tuple((searchable, form(demands)) for searchable, demands in understood.compared)
     values = parameters(demands for _, demands in understood.compared)
     within = _given(study=wanted.study, series=wanted.series, candidates=candidates(connection, understood.compared))
     page = _given(limit=wanted.limit, offset=wanted.offset or None)
     shape = Shape(wanted.level, scope, columns(wanted), frozenset(within | page), keys)
-    warnings = []
     if understood.in_json:
         whole = shape._replace(given=frozenset(within))
         if _instances(connection, whole, within | values) <= MOST_SEARCHED:
-            return Found(_matching_json(connection, whole, wanted, within | values, understood.in_json), [])
+            return Found(_matching_json(connection, whole, wanted, within | values, understood.in_json), warnings)
         names = ", ".join(key.name for key in understood.in_json)
         warnings.append(
             f"These keys are not indexed and were ignored: {names}."
@@ -90,6 +95,9 @@ def _understand(wanted: Search) -> _Understood:
         found = matcher(name, vr, key.value, fuzzy=wanted.fuzzy)
         if found is None:
             continue
+        if vr == "SQ":
+            remedy = f"Ask about an attribute in it: {name}.Keyword=value."
+            raise ArgumentError(name, "is a sequence, which has no value of its own", remedy)
         searchable = SEARCHABLE.get(key.tags[0]) if len(key.tags) == 1 else None
         demands = found.demands(listed=searchable.multiple if searchable else False)
         keys += 1
@@ -97,7 +105,9 @@ def _understand(wanted: Search) -> _Understood:
         if keys > MOST_KEYS or compared > MOST_COMPARED:
             problem = f"with this key there are more than {MOST_KEYS} keys, or {MOST_COMPARED} patterns and words"
             raise ArgumentError(name, problem, "Ask with fewer.")
-        if searchable:
+        if _is_unmatched(key.tags, vr):
+            understood.unmatched.append(name)
+        elif searchable:
             understood.compared.append((searchable, demands))
         elif key.tags == (INSTANCE_AVAILABILITY,):
             understood.never |= not found.holds("ONLINE")
@@ -108,11 +118,27 @@ def _understand(wanted: Search) -> _Understood:
 
 def _named(key: Key) -> tuple[str, str]:
     """Return how a key is called in messages, and its value representation; private attributes are text."""
-    name = ".".join(keyword_for_tag(int(tag, 16)) or tag for tag in key.tags)
+    *sequences, vr = map(_vr, key.tags)
+    names = [keyword_for_tag(int(tag, 16)) or tag for tag in key.tags]
+    for name, found in zip(names, sequences, strict=False):
+        if found not in ("SQ", None):
+            raise ArgumentError(
+                ".".join(names), f"{name} is no sequence", "Write dots between a sequence and what is in it."
+            )
+    return ".".join(names), vr or "LO"
+
+
+def _vr(tag: str) -> str | None:
     try:
-        return name, dictionary_VR(int(key.tags[-1], 16)).split(" ")[0]
+        return dictionary_VR(int(tag, 16)).split(" ")[0]
     except KeyError:
-        return name, "LO"
+        return None
+
+
+def _is_unmatched(tags: tuple[str, ...], vr: str) -> bool:
+    """Tell whether an attribute has no values to compare: its are binary, or it is in no object that is answered."""
+    is_absent = (tags[0].startswith("0002") and tags[0] not in SEARCHABLE) or tags == (RETRIEVE_URL,)
+    return vr in _BINARY_VRS or is_absent
 
 
 def _matching_json(
