@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
@@ -42,9 +43,9 @@ CONNECT = {"spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin"}
 @contextmanager
 def session(master: str, **settings: str) -> Iterator[SparkSession]:
     """Start a session, and stop its Java afterwards."""
-    with environment():
+    with environment(), TemporaryDirectory() as warehouse:
         builder = SparkSession.builder.master(master).appName("test")
-        for name, value in {**SETTINGS, **settings}.items():
+        for name, value in {**SETTINGS, "spark.sql.warehouse.dir": warehouse, **settings}.items():
             builder = builder.config(name, value)
         spark = builder.getOrCreate()
         try:
