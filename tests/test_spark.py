@@ -29,6 +29,7 @@ from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.dicom import DicomMetaExtractor, DicomPlot
 from dbx.pixels.storage import volume_path
 from dbx.pixels.table.objects import ObjectTable
+from dbx.pixels.errors import EngineError
 from dbx.pixels.table.results import results_table
 from spark_checks import SparkChecks, ingested, rows, run_lines, streamed
 from spark_checks import mixed as mixed
@@ -105,6 +106,12 @@ class TestConnect(SparkChecks):
 
 
 # --- Whatever the session ---
+    def test_a_session_that_was_stopped(self, address: str, folder: Path, home: Path) -> None:
+        with remote_session(address) as stopped:
+            pass
+        with pytest.raises(EngineError, match=r"spark: the session was stopped\. Start another one"):
+            Catalog(stopped, home=str(home)).catalog(folder)
+
 
 
 def test_each_engine_goes_on_where_the_other_ended(classic: SparkSession, folder: Path, home: Path) -> None:

@@ -316,3 +316,12 @@ def test_the_command_line_tells_one_thing(folder: Path, home: Path, tmp_path: Pa
     log = Path(done.stderr.rpartition("Spark's log: ")[2].strip())
     assert "ModuleNotFoundError" in log.read_text()
     log.unlink()
+
+
+def test_a_session_that_was_stopped(spark: SparkSession, folder: Path, home: Path) -> None:
+    catalog = Catalog(spark, home=str(home))
+    listed = catalog.catalog(folder)
+    spark.stop()  # the module's, whose last test this is
+    for use in (lambda: catalog.catalog(folder), lambda: catalog.save(listed), catalog.load):
+        with pytest.raises(EngineError, match=r"spark: the session was stopped\. Start another one"):
+            use()

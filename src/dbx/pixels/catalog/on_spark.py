@@ -31,7 +31,7 @@ from dbx.pixels.engine.spark.each import call_each
 from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.frame import SparkFrame, spread
 from dbx.pixels.engine.spark.hadoop import hadoop_path
-from dbx.pixels.engine.spark.session import has_catalog
+from dbx.pixels.engine.spark.session import has_catalog, require_running
 from dbx.pixels.engine.spark.types import spark_schema
 from dbx.pixels.engine.transformer import BatchTransformer, is_spark
 from dbx.pixels.errors import ArgumentError, EngineError
@@ -103,11 +103,15 @@ class SparkEngine:
         from pyspark.ml import Transformer
 
         Transformer.register(BatchTransformer)  # so that pipelines take our transformers for what they are
-        self._session = session
+        self._given = session
         self._streams: dict[str, tuple[Stream, Address]] = {}
         self._tasks = 1
         self._checked: set[str] = set()
         self._has_catalog: dict[str, bool] = {}
+
+    @property
+    def _session(self) -> Any:
+        return require_running(self._given)
 
     def address(self, table: str, tables_folder: Path) -> Address:
         """Tell how to reach a table: a name in a catalog of the session is the session's, and known to it alone."""
@@ -138,8 +142,9 @@ class SparkEngine:
             self._check("", _reach_nothing)  # only Spark itself goes there
 
     def _check(self, what: str, reaching: Callable[[], None]) -> None:
+        session = self._session
         if what not in self._checked:
-            self._tasks = check_executors(self._session, reaching)
+            self._tasks = check_executors(session, reaching)
             self._checked.add(what)
 
     def objects(self, make_batches: Batches) -> Any:
@@ -174,6 +179,7 @@ class SparkEngine:
 
     def run_stream(self, df: Any, table: Table) -> Tally:
         """Let Structured Streaming save batch after batch."""
+        require_running(self._given)
         plan = _plan(df)
         made = [(stream, address) for alias, (stream, address) in self._streams.items() if alias in plan]
         if len(made) != 1 or made[0][1] != table.address:

@@ -67,6 +67,36 @@ def spark_session(*, master: str | None = None, remote: str | None = None) -> It
 
 
 def on_databricks() -> bool:
+def is_classic(session: Any) -> bool:
+    """Tell whether a session has a Java of its own: those of Spark Connect have none."""
+    return hasattr(session, "_jsparkSession")
+
+
+def require_running(session: Any) -> Any:
+    """Return a session if it was not stopped.
+
+    Raises
+    ------
+    EngineError
+        If it was: what Spark says then differs from call to call.
+    """
+    if _is_stopped(session):
+        raise EngineError("spark", "the session was stopped", "Start another one, and make a catalog of it.")
+    return session
+
+
+def _is_stopped(session: Any) -> bool:
+    from py4j.protocol import Py4JError
+
+    if not is_classic(session):
+        return session.is_stopped
+    context = session.sparkContext._jsc
+    try:
+        return context is None or context.sc().isStopped()
+    except (Py4JError, OSError):  # its Java has ended
+        return True
+
+
     """Tell whether this runs in a runtime of Databricks."""
     return _RUNTIME in os.environ
 
