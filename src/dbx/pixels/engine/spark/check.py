@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from threading import Timer
+from threading import Event, Thread
 from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import functions
 
 from dbx.pixels.engine.spark.failures import telling
+from dbx.pixels.engine.spark.session import is_classic
 from dbx.pixels.engine.spark.types import spark_schema
 from dbx.pixels.errors import EngineError, PixelsError
 
 _log = logging.getLogger(__name__)
 
-#: Seconds after which whoever waits is told what for.
+#: Seconds after which whoever waits is told what for, and after which again.
 _PATIENCE = 60.0
 
 #: More than any cluster runs tasks at once: of fewer numbers, some tasks would have none.
@@ -67,7 +68,7 @@ def check_executors(session: Any, reach: Callable[[], None]) -> int:
     EngineError
         If they have another Python, no or another version of this package, or cannot reach something.
     """
-    with telling(), _waiting():
+    with telling(), _waiting(session):
         found = session.range(_NUMBERS).mapInArrow(_Look(reach), spark_schema(_FOUND)).collect()
     ours = version("dbx-pixels")
     for row in found:
@@ -83,16 +84,23 @@ def check_executors(session: Any, reach: Callable[[], None]) -> int:
 
 
 @contextmanager
-def _waiting() -> Iterator[None]:
-    """Tell what may be wrong if something takes long: Spark waits for executors without a word, and without an end."""
-    told = "Spark has run nothing yet: are there workers with free cores and memory?"
-    timer = Timer(_PATIENCE, _log.warning, [told])
-    timer.daemon = True
-    timer.start()
+def _waiting(session: Any) -> Iterator[None]:
+    """Tell now and then while no core is free: Spark waits for one without a word, and without an end."""
+    ended = Event()
+
+    def watch() -> None:
+        while not ended.wait(_PATIENCE):
+            tracker = session.sparkContext.statusTracker()
+            stages = map(tracker.getStageInfo, tracker.getActiveStageIds())
+            if any(stage.numActiveTasks + stage.numCompletedTasks == 0 for stage in stages if stage):
+                _log.warning("Spark has run nothing yet: are there workers with free cores and memory?")
+
+    if is_classic(session):
+        Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
-        timer.cancel()
+        ended.set()
 
 
 def tasks_at_once(session: Any) -> int:
