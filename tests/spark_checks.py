@@ -203,6 +203,8 @@ class SparkChecks:
         for pathless in (df.drop("path"), df.selectExpr("nullif(extension, 'txt') AS path", "length")):
             with pytest.raises((ArgumentError, EngineError), match="path: is absent"):
                 catalog.save(pathless)
+        with pytest.raises(ArgumentError, match="path: is there more than once"):
+            catalog.save(df.select("*", "path"))
         assert rows(catalog).num_rows == 0
 
     def test_streams_save_each_object_once(self, spark: SparkSession, folder: Path, home: Path, tmp_path: Path) -> None:

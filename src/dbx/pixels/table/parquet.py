@@ -8,6 +8,7 @@ import json
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -226,8 +227,11 @@ def require_paths(rows: pa.Table) -> None:
     Raises
     ------
     ArgumentError
-        If there is no column `path`, or a path is null.
+        If there is no column `path`, a path is null, or columns have one name.
     """
+    repeated = [name for name, count in Counter(rows.column_names).items() if count > 1]
+    if repeated:
+        raise ArgumentError(", ".join(repeated), "is there more than once", "Drop all but one, or rename them.")
     if "path" not in rows.column_names or rows["path"].null_count:
         raise ArgumentError("path", "is absent", "Every row needs the path of its object.")
 
