@@ -28,8 +28,8 @@ from dbx.pixels.cli.main import pixels
 from dbx.pixels.dicom import DicomMetaExtractor
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.engine.spark.check import check_executors
-from dbx.pixels.engine.spark.java import java_home
 from dbx.pixels.engine.spark.hadoop import hadoop_path
+from dbx.pixels.engine.spark.java import java_home
 from dbx.pixels.errors import ArgumentError, EngineError
 from dbx.pixels.table.staging import reach
 from spark_segmenting import UIDS, prepared, segmented
@@ -129,6 +129,7 @@ class TestArguments:
             (["--master", "local"], "--master: has no use without --engine spark"),
             (["--remote", "sc://localhost"], "--remote: has no use without --engine spark"),
             (["--engine", "spark", "--master", "local", "--remote", "sc://x"], "--master: excludes --remote"),
+            (["--engine", "spark", "--master", "sprk://x"], "sprk://x: is no address of a cluster. Write spark://"),
             (["--engine", "spark", "--remote", "localhost"], "localhost: there is no server of Spark Connect: its"),
             (["--engine", "spark", "--remote", "sc://127.0.0.1:1"], "sc://127.0.0.1:1: there is no server of Spark"),
             (["--engine", "spark", "--remote", "sc://127.0.0.1:1/;token=secret"], "sc://127.0.0.1:1: there is no"),
@@ -140,7 +141,6 @@ class TestArguments:
         done = CliRunner().invoke(pixels, ["ingest", str(folder), "--home", str(tmp_path), *arguments])
         assert done.exit_code == 1
         assert problem in done.output
-            (["--engine", "spark", "--master", "sprk://x"], "sprk://x: is no address of a cluster. Write spark://"),
         assert done.output.count("\n") == 1
 
     def test_what_is_no_session(self) -> None:
@@ -163,16 +163,6 @@ class TestArguments:
             DicomMetaExtractor().transform(df)
 
 
-class TestNames:
-    """Of tables that the session knows."""
-
-    def test_without_the_data_source_delta(self, spark: SparkSession, folder: Path, home: Path) -> None:
-        catalog = Catalog(spark, "spark_catalog.default.object_catalog", home=str(home))
-        with pytest.raises(EngineError, match=r"no data source delta.*--packages io.delta:delta-spark.*folder or URL"):
-            ingest(catalog, catalog.selection(folder, pattern=None, recurse=True, archives="skip", extract_to=None))
-
-
-class TestExecutors:
 class TestAddresses:
     """As Hadoop spells them, by whose file systems Spark reads files."""
 
@@ -192,6 +182,16 @@ class TestAddresses:
             hadoop_path("az://c/part")
 
 
+class TestNames:
+    """Of tables that the session knows."""
+
+    def test_without_the_data_source_delta(self, spark: SparkSession, folder: Path, home: Path) -> None:
+        catalog = Catalog(spark, "spark_catalog.default.object_catalog", home=str(home))
+        with pytest.raises(EngineError, match=r"no data source delta.*--packages io.delta:delta-spark.*folder or URL"):
+            ingest(catalog, catalog.selection(folder, pattern=None, recurse=True, archives="skip", extract_to=None))
+
+
+class TestExecutors:
     """What the first job finds out."""
 
     def test_no_spark_is_loaded_without_a_session(self) -> None:
@@ -210,15 +210,6 @@ class TestAddresses:
         with pytest.raises(EngineError, match=r"has dbx-pixels [\d.]+, and .* has 9\.9\.9\. Install the same version"):
             check_executors(spark, partial(time.sleep, 0))
 
-    def test_with_another_python(self, spark: SparkSession, folder: Path, tmp_path: Path) -> None:
-        old = self._bare_python(tmp_path, "import sys\nsys.version_info = (3, 99, 0, 'final', 0)\n")
-        self._refused(spark, old, folder, tmp_path, "run another Python than .*PYSPARK_PYTHON")
-
-    def test_without_python(self, spark: SparkSession, folder: Path, tmp_path: Path) -> None:
-        self._refused(spark, tmp_path / "python", folder, tmp_path, "have no program .*PYSPARK_PYTHON")
-
-    def test_where_the_table_is_not(self, spark: SparkSession, tmp_path: Path) -> None:
-        elsewhere = str(tmp_path / "elsewhere")
     def test_without_a_free_core(
         self, spark: SparkSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
     ) -> None:
@@ -244,6 +235,11 @@ class TestAddresses:
         old = self._bare_python(tmp_path, "import sys\nsys.version_info = (3, 99, 0, 'final', 0)\n")
         self._refused(spark, old, folder, tmp_path, "run another Python than .*PYSPARK_PYTHON")
 
+    def test_without_python(self, spark: SparkSession, folder: Path, tmp_path: Path) -> None:
+        self._refused(spark, tmp_path / "python", folder, tmp_path, "have no program .*PYSPARK_PYTHON")
+
+    def test_where_the_table_is_not(self, spark: SparkSession, tmp_path: Path) -> None:
+        elsewhere = str(tmp_path / "elsewhere")
         with pytest.raises(
             EngineError, match=f"{elsewhere} cannot be used from here: there is no table.*shared folder"
         ):
