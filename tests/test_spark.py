@@ -27,9 +27,9 @@ from dbx.pixels import Catalog
 from dbx.pixels.catalog.chunks import Tally
 from dbx.pixels.catalog.objects import LISTED_SCHEMA
 from dbx.pixels.dicom import DicomMetaExtractor, DicomPlot
+from dbx.pixels.errors import EngineError
 from dbx.pixels.storage import volume_path
 from dbx.pixels.table.objects import ObjectTable
-from dbx.pixels.errors import EngineError
 from dbx.pixels.table.results import results_table
 from spark_checks import SparkChecks, ingested, rows, run_lines, streamed
 from spark_checks import mixed as mixed
@@ -104,14 +104,14 @@ class TestConnect(SparkChecks):
             spark.conf.unset(AT_ONCE)
         assert done == [1, 2]
 
-
-# --- Whatever the session ---
     def test_a_session_that_was_stopped(self, address: str, folder: Path, home: Path) -> None:
         with remote_session(address) as stopped:
             pass
         with pytest.raises(EngineError, match=r"spark: the session was stopped\. Start another one"):
             Catalog(stopped, home=str(home)).catalog(folder)
 
+
+# --- Whatever the session ---
 
 
 def test_each_engine_goes_on_where_the_other_ended(classic: SparkSession, folder: Path, home: Path) -> None:

@@ -21,9 +21,9 @@ _CONNECT_SECONDS = 20
 #: What Databricks sets where its runtime is, which has a session and ends with it.
 _RUNTIME = "DATABRICKS_RUNTIME_VERSION"
 
-_SETTINGS = {
 _MASTER = re.compile(r"local(\[.+\])?|local-cluster\[.+\]|(spark|k8s)://.+|yarn")
 
+_SETTINGS = {
     "spark.app.name": "pixels",
     "spark.log.level": "ERROR",
     "spark.ui.enabled": "false",
@@ -66,7 +66,6 @@ def spark_session(*, master: str | None = None, remote: str | None = None) -> It
             session.stop()
 
 
-def on_databricks() -> bool:
 def is_classic(session: Any) -> bool:
     """Tell whether a session has a Java of its own: those of Spark Connect have none."""
     return hasattr(session, "_jsparkSession")
@@ -97,6 +96,7 @@ def _is_stopped(session: Any) -> bool:
         return True
 
 
+def on_databricks() -> bool:
     """Tell whether this runs in a runtime of Databricks."""
     return _RUNTIME in os.environ
 
@@ -117,6 +117,7 @@ def _start(master: str | None, remote: str | None) -> Any:
     except ImportError as error:
         raise EngineError("Spark", f"is not installed: {error}", "pip install 'dbx-pixels[spark]'") from error
     builder = SparkSession.builder
+    remote = remote or (None if master else _remote_of_settings())
     if remote:
         _reach(remote)
         builder = builder.remote(remote)
@@ -137,13 +138,22 @@ def _start(master: str | None, remote: str | None) -> Any:
         ) from error
 
 
+def _remote_of_settings() -> str | None:
+    """Return the server that the environment names, if it is one: Spark can also start its own here, with a Java."""
+    remote = os.environ.get("SPARK_REMOTE", "")
+    return remote if remote.startswith("sc://") else None
+
+
 def _use_this_machine(master: str | None) -> None:
     """Let Spark have our Java; and our Python, where its tasks run here, too."""
+    if master and not _MASTER.fullmatch(master):
+        raise EngineError(
+            master, "is no address of a cluster", "Write spark://HOST:7077, k8s://https://HOST:6443, yarn or local[2]."
+        )
     from dbx.pixels.engine.spark.java import spark_java_home
 
     os.environ["JAVA_HOME"] = spark_java_home()
     if master is None or master.startswith("local"):
-    remote = remote or (None if master else _remote_of_settings())
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 
@@ -164,14 +174,4 @@ def _reach(remote: str) -> None:
 
 def _named(remote: str) -> str:
     """Return an address as it can be told: a token may follow."""
-def _remote_of_settings() -> str | None:
-    """Return the server that the environment names, if it is one: Spark can also start its own here, with a Java."""
-    remote = os.environ.get("SPARK_REMOTE", "")
-    return remote if remote.startswith("sc://") else None
-
-
     return remote.partition(";")[0].rstrip("/")
-    if master and not _MASTER.fullmatch(master):
-        raise EngineError(
-            master, "is no address of a cluster", "Write spark://HOST:7077, k8s://https://HOST:6443, yarn or local[2]."
-        )
