@@ -23,6 +23,13 @@ from dbx.pixels.index import ServingIndex
 SLICES, SIZE = 8, 16
 
 
+def magnetic(images: list[Dataset]) -> list[Dataset]:
+    """Say of images that they are of MR."""
+    for image in images:
+        image.Modality = "MR"
+    return images
+
+
 def phantom(slices: int = SLICES, size: int = SIZE, seed: int = 0) -> list[Dataset]:
     """The images of the phantom, from feet to head."""
     with TemporaryDirectory() as folder:
