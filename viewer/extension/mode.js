@@ -1,4 +1,5 @@
 /* Our OHIF mode: OHIF's basic viewer, with its tools for segmentations and two buttons that save what was drawn. */
+import { PANEL } from './ai/assistant.js';
 import { followSegmentations } from './changes.js';
 import { guardHandlers } from './display_sets.js';
 import { storeUnits, showUnits } from './measurement_units.js';
@@ -8,7 +9,7 @@ const SEGMENTATION_TOOLS = { $reference: 'cornerstone.segmentationTools' };
 const RIGHT_PANELS = [
   '@ohif/extension-cornerstone.panelModule.panelSegmentationWithToolsLabelMap',
   '@ohif/extension-cornerstone.panelModule.panelMeasurement',
-  '@pixels/extension.panelModule.assistant',
+  PANEL,
 ];
 // Whole slide images need a viewer of their own, which is left out.
 const LEFT_OUT = '@ohif/extension-cornerstone.sopClassHandlerModule.DicomMicroscopySopClassHandler';

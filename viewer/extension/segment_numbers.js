@@ -1,6 +1,6 @@
 /* Numbers of segments. OHIF's encoder leaves out segments without a voxel and numbers the others anew, but lets frames
    refer to the viewer's numbers: what is missing would shift the meaning of all that follows. */
-import { cornerstoneLibraries } from './ai/labelmap.js';
+import { cornerstoneLibraries } from './cornerstone.js';
 
 /* Let frames refer to the segments that they show (PS3.3 C.8.20.3.1), and return the viewer's numbers of these, in order. */
 export function correctNumbers(managers, segmentation, dataset) {

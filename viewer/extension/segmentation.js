@@ -1,7 +1,7 @@
 /* *Save segmentation*: a segmentation, if none is named the active one, as a DICOM SEG of a new series, stored through STOW-RS. */
-import { cornerstoneLibraries } from './ai/labelmap.js';
 import { describeSegments } from './ai/provenance.js';
 import { isStored, noteStored } from './changes.js';
+import { cornerstoneLibraries } from './cornerstone.js';
 import { correctNumbers } from './segment_numbers.js';
 import { activeDisplaySet, dataSourceName, nextSeriesNumber } from './study.js';
 

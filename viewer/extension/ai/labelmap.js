@@ -1,4 +1,5 @@
 /* What a model found, as a segmentation of the viewer that can be edited. */
+import { cornerstoneLibraries } from '../cornerstone.js';
 
 const OPAQUE = 255;
 
@@ -27,11 +28,6 @@ export async function drawLabelmap(managers, displaySet, result) {
   }
   cornerstoneTools.segmentation.triggerSegmentationEvents.triggerSegmentationDataModified(segmentationId);
   return segmentationId;
-}
-
-export function cornerstoneLibraries({ extensionManager }) {
-  const { exports } = extensionManager.getModuleEntry('@ohif/extension-cornerstone.utilityModule.common');
-  return exports.getCornerstoneLibraries();
 }
 
 /* The frame that an image is, in a form that can be compared: by its place in a list two lists need not agree. */

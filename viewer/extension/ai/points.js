@@ -1,5 +1,5 @@
 /* Points for models that take them: set by clicks with a tool of the viewer's own kind, told as voxels. */
-import { cornerstoneLibraries } from './labelmap.js';
+import { cornerstoneLibraries } from '../cornerstone.js';
 
 const TOOL = 'PixelsPoint';
 const USUAL_TOOL = 'WindowLevel';
