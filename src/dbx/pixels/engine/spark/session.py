@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from dbx.pixels.engine.spark.interrupts import interrupts_kept, interrupts_untold
 from dbx.pixels.engine.spark.log import spark_log, stderr_into
 from dbx.pixels.errors import EngineError
 
@@ -57,8 +58,8 @@ def spark_session(*, master: str | None = None, remote: str | None = None) -> It
 
         yield SparkSession.builder.getOrCreate()
         return
-    with spark_log() as log:
-        with stderr_into(log):
+    with spark_log() as log, interrupts_untold():
+        with stderr_into(log), interrupts_kept():
             session = _start(master, remote)
         try:
             yield session
