@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 import uuid
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -127,6 +129,34 @@ def test_each_engine_goes_on_where_the_other_ended(classic: SparkSession, folder
     assert (summary.changed, summary.removed, summary.unchanged) == (1, 1, 2)
     paths = rows(embedded)["path"].to_pylist()
     assert len(paths) == len(set(paths)) == 3
+
+
+def test_a_big_archive_is_split_over_the_tasks_that_the_cluster_runs(
+    classic: SparkSession, folder: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbx.pixels.catalog.on_spark.TASKS", 1)  # of small clusters, too
+    with zipfile.ZipFile(folder / "big.zip", "w") as archive:
+        for number in range(600):
+            archive.writestr(f"{number}.txt", str(number))
+    catalog = Catalog(classic, home=str(home))
+    with most_tasks(classic) as in_place:
+        assert catalog.catalog(folder, zipInPlace=True).count() == 604
+    assert in_place == [3]
+    with most_tasks(classic) as extracted:
+        catalog.catalog(folder, extractZip=True, extractZipBasePath=str(tmp_path / "extracted"))
+    assert extracted == [6]
+
+
+@contextmanager
+def most_tasks(spark: SparkSession) -> Iterator[list[int]]:
+    """Note how many tasks the largest of the stages had that this thread began in a session."""
+    group, noted = uuid.uuid4().hex, []
+    spark.sparkContext.setJobGroup(group, "")
+    yield noted
+    spark.sparkContext.setLocalProperty("spark.jobGroup.id", None)
+    tracker = spark.sparkContext.statusTracker()
+    stages = [stage for job in tracker.getJobIdsForGroup(group) for stage in tracker.getJobInfo(job).stageIds]
+    noted.append(max(info.numTasks for info in map(tracker.getStageInfo, stages) if info))
 
 
 def test_thumbnails_are_filled_in_later(classic: SparkSession, folder: Path, home: Path) -> None:

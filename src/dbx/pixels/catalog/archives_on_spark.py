@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -33,17 +33,17 @@ _TOLD = pa.schema(
 
 
 def open_archives(
-    session: Any, archives: Sequence[dict], selection: Selection, home: Home
+    session: Any, tasks: Callable[[], int], archives: Sequence[dict], selection: Selection, home: Home
 ) -> Iterator[tuple[dict, Iterator[pa.RecordBatch]]]:
-    """Do what `dbx.pixels.catalog.archives.open_archives` does, on executors."""
+    """Do what `dbx.pixels.catalog.archives.open_archives` does, on executors, in so many tasks as there then are."""
     for group in _groups(archives):
-        listed = spread(session, pa.Table.from_pylist(group, LISTED_SCHEMA), least_rows=1)
+        listed = spread(session, pa.Table.from_pylist(group, LISTED_SCHEMA), tasks=tasks(), least_rows=1)
         told: dict[str, _Members] = {archive["path"]: _Members() for archive in group}
         with telling():
             for row in SparkFrame.of(listed).map_task(_Listing(selection), _TOLD).collect():
                 told[row.archive].add(row)
             if selection.archives is Archives.EXTRACT:
-                _extract(session, told, selection, home)
+                _extract(session, tasks(), told, selection, home)
         for archive in group:
             yield archive, told[archive["path"]].batches()
 
@@ -88,10 +88,10 @@ class _Members:
             raise self._failure("", self._problem)
 
 
-def _extract(session: Any, told: dict[str, _Members], selection: Selection, home: Home) -> None:
+def _extract(session: Any, tasks: int, told: dict[str, _Members], selection: Selection, home: Home) -> None:
     """Extract all members, and put where they are now in place of where they were."""
     rows = pa.concat_tables(members.rows for members in told.values())
-    df = SparkFrame.of(spread(session, rows, least_rows=1)).map_batches(
+    df = SparkFrame.of(spread(session, rows, tasks=tasks, least_rows=1)).map_batches(
         partial(extracted_batch, selection=selection, home=home), LISTED_SCHEMA
     )
     extracted = pa.Table.from_batches(received(df, LISTED_SCHEMA), LISTED_SCHEMA)

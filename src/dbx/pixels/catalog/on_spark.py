@@ -29,7 +29,7 @@ from dbx.pixels.engine.frame import Operation
 from dbx.pixels.engine.spark.check import check_executors, tasks_at_once
 from dbx.pixels.engine.spark.each import call_each
 from dbx.pixels.engine.spark.failures import telling
-from dbx.pixels.engine.spark.frame import SparkFrame, spread
+from dbx.pixels.engine.spark.frame import TASKS, SparkFrame, spread
 from dbx.pixels.engine.spark.hadoop import hadoop_path
 from dbx.pixels.engine.spark.session import has_catalog, require_running
 from dbx.pixels.engine.spark.types import spark_schema
@@ -194,7 +194,7 @@ class SparkEngine:
     @property
     def open_archives(self) -> OpenArchives:
         """Executors open archives, and extract them."""
-        return partial(open_archives, self._session)
+        return partial(open_archives, self._session, lambda: max(TASKS, _TASKS_IN_TURN * self._tasks))
 
     def load(self, address: Address, principal: Principal) -> Any:
         """Make a DataFrame of the table as it is now."""
