@@ -25,6 +25,7 @@ from dbx.pixels.web.monai import routes as monai
 from dbx.pixels.web.monai.proxy import MonaiLabelProxy
 from dbx.pixels.web.observing import Observer
 from dbx.pixels.web.server import Server
+from dbx.pixels.web.urls import DICOMWEB
 
 
 def create_app(
@@ -64,7 +65,7 @@ def create_app(
 
     app = Starlette(
         routes=[
-            Mount("/dicom-web", routes=[*retrieve.routes, *search.routes, *store.routes]),
+            Mount(DICOMWEB, routes=[*retrieve.routes, *search.routes, *store.routes]),
             Mount("/api/ai", routes=ai.routes),
             Mount("/monai", routes=proxy.routes if proxy else monai.routes),
             Route("/healthz", _health),

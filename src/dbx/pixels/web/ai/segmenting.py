@@ -19,9 +19,9 @@ from dbx.pixels.ai.segmented import Segmented
 from dbx.pixels.errors import ArgumentError, PixelsError, SeriesNotFoundError, ServingError
 from dbx.pixels.web.ai.labels import described
 from dbx.pixels.web.asking import json_body, required
-from dbx.pixels.web.dicomweb.streaming import StreamedResponse
 from dbx.pixels.web.errors import status_of
 from dbx.pixels.web.server import Server
+from dbx.pixels.web.streaming import StreamedResponse
 
 #: Seconds between two lines of progress.
 _INTERVAL = 0.2

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dbx.pixels.dicom.sources import Source, read_range
 from dbx.pixels.errors import ObjectChangedError, ObjectNotFoundError, StorageError
 from dbx.pixels.index import Instance, opening
-from dbx.pixels.web.dicomweb.streaming import READ_BYTES
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.streaming import READ_BYTES
 from dbx.pixels.web.vanished import Vanished
 
 

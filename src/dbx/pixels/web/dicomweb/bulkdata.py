@@ -19,9 +19,9 @@ from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import opened
 from dbx.pixels.web.dicomweb.byte_ranges import requested_range
 from dbx.pixels.web.dicomweb.media import OCTET_STREAM, MediaType, Part, multipart_related, negotiate
-from dbx.pixels.web.dicomweb.streaming import READ_BYTES, StreamedResponse, begun
 from dbx.pixels.web.dicomweb.transcoding import swapped
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.streaming import READ_BYTES, StreamedResponse, begun
 from dbx.pixels.web.vanished import Vanished
 
 _OFFERED = (MediaType(OCTET_STREAM), MediaType(OCTET_STREAM, multipart=True))

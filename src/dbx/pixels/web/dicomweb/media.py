@@ -13,8 +13,8 @@ from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dbx.pixels.web.dicomweb.streaming import StreamedResponse, spooled
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.streaming import StreamedResponse, spooled
 
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"

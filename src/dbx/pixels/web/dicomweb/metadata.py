@@ -16,9 +16,9 @@ from dbx.pixels.index.packing import array, is_short, resolved
 from dbx.pixels.web.codings import accepted_coding
 from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_related, negotiate
 from dbx.pixels.web.dicomweb.native_xml import native_xml
-from dbx.pixels.web.dicomweb.streaming import answer_with
-from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.streaming import answer_with
+from dbx.pixels.web.urls import dicomweb_root
 
 _OFFERED = (MediaType(DICOM_JSON), MediaType("application/json"), MediaType(DICOM_XML, multipart=True))
 
@@ -44,7 +44,7 @@ async def retrieve_metadata(request: Request) -> Response:
     if "instance" in request.path_params:
         return await run_in_threadpool(_one, request, headers)
     packs = await run_in_threadpool(_found, _packs(request))
-    root = service_root(request).encode()
+    root = dicomweb_root(request).encode()
     if accepted_coding(request, [_CODING]) and is_short(root):
         headers["Content-Encoding"] = _CODING
         pieces = array((resolved(pack.data, root) for pack in packs), compressed=True)
@@ -78,7 +78,7 @@ def _packs(request: Request) -> Iterator[Pack]:
 
 def _data_sets(request: Request, series: str | None) -> Iterator[bytes]:
     server, uids = request.app.state.server, request.path_params
-    root = service_root(request).encode()
+    root = dicomweb_root(request).encode()
     for text in server.index.metadata(uids["study"], series, uids.get("instance"), server.principal(request)):
         yield resolved(text, root)
 

@@ -13,12 +13,12 @@ from dbx.pixels.index.urls import resource_url
 from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import is_there, opened, stored_pieces
 from dbx.pixels.web.dicomweb.media import DICOM, MediaType, Part, multipart_related
-from dbx.pixels.web.dicomweb.streaming import StreamedResponse, begun
 from dbx.pixels.web.dicomweb.syntaxes import AS_STORED, object_syntax, object_syntaxes
 from dbx.pixels.web.dicomweb.transcoding import explicit_little_endian
-from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.streaming import StreamedResponse, begun
+from dbx.pixels.web.urls import dicomweb_root
 from dbx.pixels.web.vanished import Vanished
 
 _MULTIPART, _SINGLE = MediaType(DICOM, multipart=True), MediaType(DICOM)
@@ -105,7 +105,7 @@ def _whatever_can_be_sent(instance: Instance, syntax: str, vanished: Vanished) -
 
 def _part(request: Request, instance: Instance, syntax: str, pieces: Iterator[bytes]) -> Part:
     uids = instance.StudyInstanceUID, instance.SeriesInstanceUID, instance.SOPInstanceUID
-    return Part(f"{DICOM}; transfer-syntax={syntax}", pieces, resource_url(service_root(request), *uids))
+    return Part(f"{DICOM}; transfer-syntax={syntax}", pieces, resource_url(dicomweb_root(request), *uids))
 
 
 def _pieces(instance: Instance, syntax: str, vanished: Vanished) -> Iterator[bytes]:

@@ -29,11 +29,11 @@ from dbx.pixels.web.dicomweb.rendered import (
     requested_quality,
     requested_view,
 )
-from dbx.pixels.web.dicomweb.streaming import begun
 from dbx.pixels.web.dicomweb.video import MP4, find_video, video_response
 from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.server import Server
+from dbx.pixels.web.streaming import begun
 
 _SINGLE = tuple(MediaType(name) for name in (JPEG, PNG, GIF))
 _MULTIPART = tuple(MediaType(name, multipart=True) for name in (JPEG, PNG, GIF))

@@ -20,11 +20,11 @@ from dbx.pixels.web.dicomweb.media import Part, multipart_related, one_part
 from dbx.pixels.web.dicomweb.metadata import retrieve_metadata
 from dbx.pixels.web.dicomweb.objects import retrieve_objects
 from dbx.pixels.web.dicomweb.pictures import retrieve_rendered, retrieve_thumbnail
-from dbx.pixels.web.dicomweb.streaming import READ_BYTES, begun
 from dbx.pixels.web.dicomweb.syntaxes import Representation, frame_representation
-from dbx.pixels.web.dicomweb.threads import on_threads
 from dbx.pixels.web.dicomweb.wado_uri import retrieve_by_query
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.streaming import READ_BYTES, begun
+from dbx.pixels.web.threads import on_threads
 from dbx.pixels.web.vanished import Vanished
 
 

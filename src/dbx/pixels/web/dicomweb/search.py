@@ -18,10 +18,10 @@ from dbx.pixels.index import BULK_ROOT, Found, Key, Level, Search
 from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, Part, multipart_spooled, negotiate
 from dbx.pixels.web.dicomweb.native_xml import native_xml
 from dbx.pixels.web.dicomweb.numbers import LARGEST, whole_number
-from dbx.pixels.web.dicomweb.streaming import spooled
-from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.dicomweb.warning import warning_header
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.streaming import spooled
+from dbx.pixels.web.urls import dicomweb_root
 
 #: Results of one answer at most; with all attributes, of which an instance has kilobytes.
 MOST = 50_000
@@ -74,7 +74,7 @@ def _find(request: Request, search: Search, most: int) -> Found:
 
 
 def _answer(request: Request, texts: list[bytes], warnings: list[str], media_type: MediaType) -> Response:
-    root = service_root(request)
+    root = dicomweb_root(request)
     headers = warning_header(request, warnings)
     if not texts:
         return Response(status_code=204, headers=headers)

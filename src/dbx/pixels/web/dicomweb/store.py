@@ -15,9 +15,9 @@ from dbx.pixels.web.dicomweb.media import DICOM_JSON, DICOM_XML, MediaType, nego
 from dbx.pixels.web.dicomweb.native_xml import native_xml
 from dbx.pixels.web.dicomweb.receiving import received, run_storing
 from dbx.pixels.web.dicomweb.store_response import status_of, store_response
-from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.server import Server
+from dbx.pixels.web.urls import dicomweb_root
 
 _OFFERED = (MediaType(DICOM_JSON), MediaType("application/json"), MediaType(DICOM_XML))
 
@@ -30,7 +30,7 @@ async def _store(request: Request) -> Response:
         raise HttpError(400, "the study in the URL is no UID")
     async with received(request, server.uploads) as files:
         outcomes = await run_storing(server.uploads.store, files, study)
-    dataset = store_response(outcomes, service_root(request))
+    dataset = store_response(outcomes, dicomweb_root(request))
     content = native_xml(dataset) if media_type.name == DICOM_XML else orjson.dumps(dataset)
     return Response(content, status_of(outcomes), media_type=media_type.name)
 

@@ -19,7 +19,7 @@ from dbx.pixels.dicom.quiet import quiet, reason
 from dbx.pixels.dicom.sources import Source, read_range
 from dbx.pixels.errors import DicomError, PixelDataError, StorageError
 from dbx.pixels.web.dicomweb.frames import little_endian
-from dbx.pixels.web.dicomweb.streaming import READ_BYTES
+from dbx.pixels.web.streaming import READ_BYTES
 
 #: Bytes of the units of which the byte order matters, by VR (PS3.5 section 6.2).
 _UNITS = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}

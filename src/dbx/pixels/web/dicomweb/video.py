@@ -14,7 +14,7 @@ from dbx.pixels.web.dicomweb import found
 from dbx.pixels.web.dicomweb.access import opened
 from dbx.pixels.web.dicomweb.byte_ranges import requested_range
 from dbx.pixels.web.dicomweb.media import MediaType
-from dbx.pixels.web.dicomweb.streaming import READ_BYTES, StreamedResponse, begun
+from dbx.pixels.web.streaming import READ_BYTES, StreamedResponse, begun
 from dbx.pixels.web.vanished import Vanished
 
 MP4 = MediaType("video/mp4")

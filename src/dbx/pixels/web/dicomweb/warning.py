@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 
-from dbx.pixels.web.dicomweb.urls import service_root
+from dbx.pixels.web.urls import dicomweb_root
 
 
 def warning_header(request: Request, texts: Sequence[str]) -> dict[str, str]:
@@ -14,4 +14,4 @@ def warning_header(request: Request, texts: Sequence[str]) -> dict[str, str]:
     if not texts:
         return {}
     text = "; ".join(texts).encode("ascii", "replace").decode().replace('"', "'")
-    return {"Warning": f'299 {service_root(request)} "{text}"'}
+    return {"Warning": f'299 {dicomweb_root(request)} "{text}"'}

@@ -11,7 +11,7 @@ import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from dbx.pixels.web.dicomweb.streaming import SENT_BYTES, StreamedResponse
+from dbx.pixels.web.streaming import SENT_BYTES, StreamedResponse
 
 JSON = dict[str, Any]
 

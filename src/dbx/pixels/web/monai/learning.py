@@ -12,11 +12,11 @@ from dbx.pixels.ai.info import ModelInfo
 from dbx.pixels.table import Principal
 from dbx.pixels.web.asking import json_body
 from dbx.pixels.web.assistant import Assistant
-from dbx.pixels.web.dicomweb.urls import service_root
 from dbx.pixels.web.errors import HttpError
 from dbx.pixels.web.monai.answering import JSON, answer_json
 from dbx.pixels.web.monai.asking import declared
 from dbx.pixels.web.server import Server
+from dbx.pixels.web.urls import dicomweb_root
 
 #: What clients show of a sample.
 _SHOWN = ("Modality", "StudyDate", "StudyTime", "PatientID", "StudyDescription", "SeriesDescription")
@@ -29,7 +29,7 @@ async def next_sample(request: Request) -> Response:
     if strategy not in STRATEGIES:
         raise HttpError(404, f"there is no strategy of this name; there are {', '.join(STRATEGIES)}")
     params = declared(await json_body(request), {"model"})
-    root = service_root(request).removesuffix("/monai") + "/dicom-web"
+    root = dicomweb_root(request)
     return await answer_json(_next, server.assistant, strategy, params.get("model"), server.principal(request), root)
 
 

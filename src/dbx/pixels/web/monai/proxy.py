@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dbx.pixels.errors import ArgumentError
-from dbx.pixels.web.dicomweb.streaming import StreamedResponse
 from dbx.pixels.web.errors import HttpError
+from dbx.pixels.web.streaming import StreamedResponse
 
 #: The environment's variable that holds the bearer token for that server.
 TOKEN = "PIXELS_MONAI_LABEL_TOKEN"

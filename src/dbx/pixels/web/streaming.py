@@ -10,7 +10,7 @@ from typing import IO, Any, TypeVar
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
-from dbx.pixels.web.dicomweb.threads import made_on_threads
+from dbx.pixels.web.threads import made_on_threads
 
 #: Bytes of an object that are read at once: of a store, each read is a request.
 READ_BYTES = 1 << 20
