@@ -86,7 +86,7 @@ class Examples:
         return hashlib.sha256(json.dumps(self.to_json()).encode()).hexdigest()[:8]
 
 
-class Loader:
+class ExampleLoader:
     """Reads examples from where the table says that they lie.
 
     Parameters
@@ -143,7 +143,7 @@ class Loader:
 class LoadExampled(MapTransform):
     """Stands for `LoadImaged` in a bundle's transforms: gets UIDs, and returns volumes."""
 
-    def __init__(self, loader: Loader) -> None:
+    def __init__(self, loader: ExampleLoader) -> None:
         super().__init__(("image", "label"))
         self._loader = loader
 
@@ -162,7 +162,7 @@ class LoadExampled(MapTransform):
         return item
 
 
-def choose(info: ModelInfo, table: ObjectTable | None, loader: Loader, principal: Principal) -> Examples:
+def choose(info: ModelInfo, table: ObjectTable | None, loader: ExampleLoader, principal: Principal) -> Examples:
     """Choose what a model learns from: all series with a final label of something that it looks for.
 
     Parameters
@@ -171,7 +171,7 @@ def choose(info: ModelInfo, table: ObjectTable | None, loader: Loader, principal
         The model.
     table : ObjectTable or None
         Where labels are.
-    loader : Loader
+    loader : ExampleLoader
         Reads them.
     principal : Principal
         Who learns.
@@ -245,7 +245,7 @@ def _chance(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
 
 
-def _checked(example: Example, info: ModelInfo, loader: Loader) -> Series:
+def _checked(example: Example, info: ModelInfo, loader: ExampleLoader) -> Series:
     """Look a series up, and read its label: what does not fit is known before the training begins."""
     series = loader.series(example)
     if info.modality and series.Modality != info.modality:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dbx.pixels.ai.examples import Examples, Loader, LoadExampled, choose
+from dbx.pixels.ai.examples import ExampleLoader, Examples, LoadExampled, choose
 from dbx.pixels.ai.extra import extra_ai
 from dbx.pixels.ai.filtered import FilteredBy
 from dbx.pixels.ai.loading import failing, load_weights
@@ -87,7 +87,7 @@ class Learning:
     def _train(self) -> None:
         index = ServingIndex.open(self._catalog, self._index_url)
         index.sync()
-        loader = Loader(index, self._principal, self._info.labels, self._check)
+        loader = ExampleLoader(index, self._principal, self._info.labels, self._check)
         examples = self._examples(loader)
         workflow = Workflow(self._bundle, examples, LoadExampled(loader), self._epochs, self._check)
         if self._folder.checkpoint.exists():
@@ -96,7 +96,7 @@ class Learning:
             self._begin(workflow, examples)
         workflow.run(on_loss=self._tell_loss, on_epoch=lambda *told: self._after_epoch(workflow, *told))
 
-    def _examples(self, loader: Loader) -> Examples:
+    def _examples(self, loader: ExampleLoader) -> Examples:
         """Return what was chosen when the training first began."""
         if self._folder.examples.exists():
             return Examples.from_json(json.loads(self._folder.examples.read_bytes()))
