@@ -213,7 +213,13 @@ class SparkChecks:
         other.mkdir()
         shutil.copy(TEST_FILES / "rtdose.dcm", other)
         of_other = on_spark.catalog(other, streaming=True, streamCheckpointBasePath=str(checkpoint))
-        assert streamed(on_spark, folder, checkpoint, maxFilesPerTrigger=2).indexed == 2  # the other one stays apart
+        with zipfile.ZipFile(folder / "notes.zip", "w") as archive:
+            archive.write(folder / "notes.txt")
+        with opened_files() as opened:
+            tally = streamed(on_spark, folder, checkpoint, maxFilesPerTrigger=3, zipInPlace=True)
+        assert (tally.indexed, tally.other) == (2, 3)  # the other one stays apart
+        assert opened
+        assert not [path for path in opened if path.startswith(str(folder))]  # executors do
         with pytest.raises(ArgumentError, match="is not of one stream that this catalog made"):
             Catalog(spark, home=str(home)).save(of_other)
         assert streamed(embedded, folder, checkpoint).indexed == 0
@@ -223,9 +229,9 @@ class SparkChecks:
         shutil.copy(TEST_FILES / "reportsi.dcm", folder)
 
         def add_one_and_interrupt() -> None:
-            wait_for_rows(on_spark, 5)
+            wait_for_rows(on_spark, 7)
             shutil.copy(TEST_FILES / "rtdose.dcm", folder)
-            wait_for_rows(on_spark, 6)
+            wait_for_rows(on_spark, 8)
             os.kill(os.getpid(), signal.SIGINT)
 
         listed = on_spark.catalog(
@@ -239,4 +245,4 @@ class SparkChecks:
         assert spark.streams.active == []
         assert [streamed(catalog, folder, checkpoint).indexed for catalog in (embedded, on_spark)] == [0, 0]
         modalities = rows(embedded)["Modality"].to_pylist()
-        assert sorted(map(str, modalities)) == ["MR", "NM", "None", "RTDOSE", "RTPLAN", "SR"]
+        assert sorted(map(str, modalities)) == ["MR", "NM", *3 * ["None"], "RTDOSE", "RTPLAN", "SR"]

@@ -189,7 +189,7 @@ class SparkEngine:
                 "Make it with the catalog that saves it, and name the table there: Catalog(spark, table).",
             )
         self.check(table)
-        return run_stream(df, made[0][0], table, save_batch)
+        return run_stream(df, made[0][0], table, save_batch, self.open_archives)
 
     @property
     def open_archives(self) -> OpenArchives:

@@ -13,6 +13,7 @@ from pyspark.errors import PySparkException
 
 from dbx.pixels.catalog.checkpoint import Checkpoint, identity
 from dbx.pixels.catalog.chunks import Tally
+from dbx.pixels.catalog.discovery import OpenArchives
 from dbx.pixels.catalog.engines import Address, Table
 from dbx.pixels.catalog.streaming import Stream, plan
 from dbx.pixels.engine.spark.failures import telling
@@ -50,7 +51,11 @@ class _SaveBatch:
 
 
 def run_stream(
-    df: Any, stream: Stream, table: Table, save: Callable[[Any, Table, Tally, StreamTransaction], None]
+    df: Any,
+    stream: Stream,
+    table: Table,
+    save: Callable[[Any, Table, Tally, StreamTransaction], None],
+    open_archives: OpenArchives,
 ) -> Tally:
     """Save a stream's batches until it ends, or for as long as nobody interrupts it.
 
@@ -64,6 +69,8 @@ def run_stream(
         Where to save.
     save : callable
         Saves one batch: a DataFrame, the table, a tally to add to, and the transaction that it is.
+    open_archives : callable
+        Opens the archives of a stream that ends. Those of one that looks again are opened by the process that looks.
 
     Returns
     -------
@@ -83,7 +90,7 @@ def run_stream(
     with checkpoint.exclusive(), telling():
         if stream.interval is None and not stream.cloud_files:
             table.refresh()
-            plan(stream, checkpoint, table)
+            plan(stream, checkpoint, table, open_archives)
             if not checkpoint.unsaved():
                 return Tally()  # at once: Spark takes seconds to find that there is nothing to do
         shutil.rmtree(tallies, ignore_errors=True)

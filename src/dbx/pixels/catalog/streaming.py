@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from dbx.pixels.catalog.archives import open_archives
 from dbx.pixels.catalog.checkpoint import Checkpoint
 from dbx.pixels.catalog.chunks import Tally
-from dbx.pixels.catalog.discovery import Discovery
+from dbx.pixels.catalog.discovery import Discovery, OpenArchives
 from dbx.pixels.catalog.known import Knowing, Known
 from dbx.pixels.catalog.objects import LISTED_SCHEMA, object_frame
 from dbx.pixels.catalog.selection import Selection
@@ -143,14 +144,29 @@ def run_stream(frame: StreamingFrame, table: ObjectTable) -> Tally:
                 return tally
 
 
-def plan(stream: Stream, checkpoint: Checkpoint, table: Knowing | None) -> None:
-    """Plan all batches that there are."""
-    for _ in plan_batches(stream, checkpoint, table):
+def plan(
+    stream: Stream, checkpoint: Checkpoint, table: Knowing | None, open_archives: OpenArchives = open_archives
+) -> None:
+    """Plan all batches that there are, as `plan_batches`."""
+    for _ in plan_batches(stream, checkpoint, table, open_archives):
         pass
 
 
-def plan_batches(stream: Stream, checkpoint: Checkpoint, table: Knowing | None) -> Iterator[tuple[int, pa.Table]]:
+def plan_batches(
+    stream: Stream, checkpoint: Checkpoint, table: Knowing | None, open_archives: OpenArchives = open_archives
+) -> Iterator[tuple[int, pa.Table]]:
     """Look for objects that neither the table nor the checkpoint knows, and plan the batches that they make.
+
+    Parameters
+    ----------
+    stream : Stream
+        Where to look.
+    checkpoint : Checkpoint
+        The stream's.
+    table : Knowing or None
+        Where the stream goes, if it is there.
+    open_archives : callable
+        Does what `dbx.pixels.catalog.archives.open_archives` does, here or elsewhere.
 
     Yields
     ------
@@ -160,7 +176,7 @@ def plan_batches(stream: Stream, checkpoint: Checkpoint, table: Knowing | None) 
         Its objects, of `LISTED_SCHEMA`.
     """
     known = Known.under(stream.selection.roots, table)
-    discovery = Discovery(stream.selection, stream.home, known)
+    discovery = Discovery(stream.selection, stream.home, known, open_archives)
     wanted = _unplanned(discovery.batches(), Known(checkpoint.planned()), known)
     for listed in _micro_batches(wanted, stream.max_files):
         yield checkpoint.plan(listed), listed
