@@ -161,6 +161,18 @@ def test_a_model_that_was_replaced_is_loaded_anew(open_runner: Callable[[Images]
     assert np.array_equal(runner.run("bright", uid_of(0), EVERYTHING).labelmap, bright(threshold=60))
 
 
+def test_a_model_whose_configuration_was_edited_is_loaded_anew(
+    open_runner: Callable[[Images], Runner], models: Models, tmp_path: Path
+) -> None:
+    runner = open_runner(images_of(0))
+    runner.run("bright", uid_of(0), EVERYTHING)
+    brighter = {"_target_": "ShiftIntensityd", "keys": "image", "offset": 50}
+    edited = write_bundle(tmp_path / "edited", "bright", preprocessing=[brighter]) / "configs" / "inference.json"
+    shutil.copy(edited, models.folder / "bright" / "configs")
+
+    assert np.array_equal(runner.run("bright", uid_of(0), EVERYTHING).labelmap, bright(threshold=50))
+
+
 def test_what_cannot_be_run_is_told(open_runner: Callable[[Images], Runner], models: Models) -> None:
     write_bundle(models.folder, "of_mr", image={"modality": "MRI"})
     models.new("untrained", ["liver"])

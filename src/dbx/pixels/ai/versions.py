@@ -40,8 +40,12 @@ class Version:
 
     @property
     def identity(self) -> str:
-        """What no other weights have: a model may be removed, and another one added by its name."""
-        return f"{self.weights}@{self.weights.stat().st_mtime_ns}"
+        """What no other weights have, nor these with other configurations.
+
+        A model may be removed, and another one added by its name; and configurations are edited.
+        """
+        files = [self.weights, *sorted(self.weights.parents[1].glob("configs/*"))]
+        return "@".join([str(self.weights), *(str(path.stat().st_mtime_ns) for path in files)])
 
 
 class Versions:
