@@ -111,6 +111,7 @@ def test_each_series_is_offered_until_it_has_a_final_label(
         offered.append(uid)
     assert sorted(offered) == sorted(map(uid_of, patients))
     assert learning.labelling(["CT"], EVERYTHING).left == []
+    assert len(learning.labelling([""], EVERYTHING).series) == 3  # of any modality, but segmentations are no images
 
 
 def test_first_is_the_newest_study(catalog: Catalog, tmp_path: Path, bright: ModelInfo) -> None:

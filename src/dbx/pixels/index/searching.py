@@ -28,6 +28,11 @@ MOST_KEYS = 50
 MOST_COMPARED = 200
 
 _BINARY_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "UN"}
+#: Values of Modality (PS3.3 C.7.3.1.1.1) of what is made of images, lies over them, or has none.
+_NO_IMAGES = (
+    *("ANN", "ASMT", "AU", "DOC", "ECG", "EEG", "EMG", "EOG", "EPS", "FID", "HD", "KO", "M3D", "PLAN", "PR", "REG"),
+    *("RESP", "RTDOSE", "RTPLAN", "RTRECORD", "RTSTRUCT", "RWV", "SEG", "SMR", "SR", "STAIN", "TEXTUREMAP"),
+)
 
 
 @dataclass
@@ -76,11 +81,12 @@ def search(connection: sa.Connection, scope: int, wanted: Search) -> Found:
 
 
 def series_of(connection: sa.Connection, scope: int, modalities: Iterable[str]) -> list[str]:
-    """Return the UIDs of the series of some modalities, in the order of answers; an empty one stands for any."""
+    """Return the UIDs of the series of some modalities, in the order of answers; an empty one stands for all images."""
     wanted = set(modalities)
     series = schema.series.c
     select = query(Shape(Level.SERIES, scope, (series.SeriesInstanceUID,), frozenset(), ()))
-    return list(connection.scalars(select if "" in wanted else select.where(series.Modality.in_(wanted))))
+    is_image = sa.func.coalesce(series.Modality, "").not_in(_NO_IMAGES)
+    return list(connection.scalars(select.where(is_image if "" in wanted else series.Modality.in_(wanted))))
 
 
 def _given(**values: Any) -> dict[str, Any]:

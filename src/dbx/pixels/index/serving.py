@@ -142,7 +142,7 @@ class ServingIndex:
             return reading.series_uids(connection, scope, study)
 
     def series_of(self, modalities: Iterable[str], principal: Principal) -> list[str]:
-        """Return the UIDs of the series of some modalities in the order of searches; an empty one stands for any."""
+        """Return the UIDs of series of some modalities in the order of searches; an empty one stands for all images."""
         with self._reading(principal) as (connection, scope):
             return series_of(connection, scope, modalities)
 
