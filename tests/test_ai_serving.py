@@ -201,7 +201,7 @@ def test_series_come_from_a_dicomweb_server_and_segmentations_go_back(
             answers = [clients.submit(ask, url, series_uid=series_uid) for _ in range(3)]
         assert [answer.result().status_code for answer in answers] == [200, 200, 200]
         assert "seg_path" not in answers[0].result().json()["predictions"]
-        assert ask(url, series_uid="1.2.3").status_code == 404
+        assert [ask(url, series_uid=uid).status_code for uid in ("1.2.3", "", "*")] == [404, 400, 400]
     assert segmentations(catalog) == before
     answer = ask(url, series_uid=series_uid)
     assert answer.status_code == 500

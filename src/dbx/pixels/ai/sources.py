@@ -16,11 +16,11 @@ from pydicom.dataset import Dataset
 from dbx.pixels.ai.extra import extra_ai
 from dbx.pixels.ai.storing import store
 from dbx.pixels.catalog import Catalog
-from dbx.pixels.catalog.arrivals import LabelState
+from dbx.pixels.catalog.arrivals import LabelState, is_uid
 from dbx.pixels.catalog.ingest import ingest
 from dbx.pixels.catalog.selection import Archives
 from dbx.pixels.catalog.uploads import Uploads
-from dbx.pixels.errors import ServingError
+from dbx.pixels.errors import ArgumentError, ServingError
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.table import EVERYTHING, ObjectTable
 
@@ -111,7 +111,17 @@ class DicomWebSource:
 
     @contextmanager
     def fetched(self, series_uid: str) -> Iterator[None]:
-        """Fetch a series, and forget it afterwards."""
+        """Fetch a series, and forget it afterwards.
+
+        Raises
+        ------
+        ArgumentError
+            If that is no UID.
+        ServingError
+            If the server cannot be reached.
+        """
+        if not is_uid(series_uid):  # the server would take some for wildcards (PS3.4 section C.2.2.2.4)
+            raise ArgumentError("series_uid", "is no Series Instance UID", "Give digits and dots, 64 at most.")
         folder = Path(self._home.name, "series")
         with self._one_at_a_time:
             try:
