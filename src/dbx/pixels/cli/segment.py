@@ -34,6 +34,7 @@ from dbx.pixels.table.results import results_table
 @click.option("--series", multiple=True, metavar="UID", help="Series Instance UID; may be given several times")
 @click.option("--where", metavar="SQL", help="series of the model's modality with an instance for which this holds")
 @click.option("--device", metavar="NAME", help="such as cpu or cuda:0  [default: a GPU, if there is one]")
+@click.option("--index", "index_url", metavar="URL", help="serving index, such as postgresql://...  [default: a file]")
 @with_engine
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 @click.pass_context
@@ -44,6 +45,7 @@ def segment(
     series: tuple[str, ...],
     where: str | None,
     device: str | None,
+    index_url: str | None,
     engine: EngineOptions,
     as_json: bool,
 ) -> None:
@@ -57,7 +59,7 @@ def segment(
         raise ArgumentError("--series", "or --where is needed, and not both", "Say which series to segment.")
     started = time.perf_counter()
     results: list[Result] = []
-    with engine.engaged(catalog) as catalog, closing(ServingIndex.open(catalog)) as index:
+    with engine.engaged(catalog) as catalog, closing(ServingIndex.open(catalog, index_url)) as index:
         index.sync()
         runner = Runner(Models(catalog.home.models), index, device)
         info = runner.ready(model)
