@@ -29,6 +29,7 @@ from dbx.pixels.ai.results import Result, Results
 from dbx.pixels.ai.runner import Runner
 from dbx.pixels.ai.segmentation import read_segmentation
 from dbx.pixels.ai.series import read_series
+from dbx.pixels.catalog.uploads import Uploads
 from dbx.pixels.cli.main import pixels
 from dbx.pixels.dicom.phantom import ct_phantom
 from dbx.pixels.errors import (
@@ -314,6 +315,24 @@ def test_a_second_batch_does_only_what_is_new(
     versions.set_champion(versions.publish(models.folder / "bright" / "models" / "model.pt", dice=0.9))
     by_another_version = run_batch(catalog, index)
     assert [result.model_version for result in by_another_version] == ["1", "1", "1"]
+
+
+@pytest.mark.usefixtures("models")
+def test_of_two_batches_at_once_the_faster_one_stores(catalog: Catalog, index: ServingIndex) -> None:
+    runner, results = Runner(Models(catalog.home.models), index), Results(catalog.location())
+    fingerprint = read_series(index, UIDS[0], EVERYTHING).fingerprint
+
+    def finish_first(_part: float, what: str) -> None:
+        if what == "segmenting" and not results.has("bright", "0.1.0", UIDS[0], fingerprint):
+            results.add(Result(UIDS[0], "bright", "0.1.0", result="1.2.3", fingerprint=fingerprint))
+
+    begun = segment(catalog, index, runner, "bright", [UIDS[2], UIDS[0]])
+    assert next(begun).result
+    assert list(segment(catalog, index, runner, "bright", UIDS[:1], on_progress=finish_first)) == [None]
+    assert list(begun) == [None]
+    assert catalog.sql("SELECT path FROM instances WHERE Modality = 'SEG'").to_arrow().num_rows == 1
+    incoming = Uploads(catalog, index).folder().parent
+    assert {path.name for path in incoming.rglob("*") if path.is_file()} == {"lock"}
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", ""])

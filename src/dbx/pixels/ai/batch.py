@@ -29,8 +29,9 @@ def segment(
 ) -> Iterator[Result | None]:
     """Segment series: one after the other, or, if the catalog has a session of Spark, many at once on its executors.
 
-    A series that the same version of the model has segmented before, and that has not changed since, is left out. One
-    that fails stops nothing: its row in `Results` says why, and the next batch tries it again.
+    A series that the same version of the model has segmented before, and that has not changed since, is left out, and
+    so is one that another batch, at the same time, was faster with. One that fails stops nothing: its row in `Results`
+    says why, and the next batch tries it again.
 
     Parameters
     ----------
@@ -67,6 +68,11 @@ def segment(
     info = runner.ready(model)
     results, uploads = Results(catalog.location()), Uploads(catalog, index)
     known = results.fingerprints(model, info.version)
+
+    def is_done(series: Series) -> bool:
+        """Look again, as another batch may segment the same series."""
+        return results.has(model, info.version, series.SeriesInstanceUID, series.fingerprint)
+
     settled: list[Result | None] = []
 
     def wanted() -> Iterator[Series]:
@@ -78,7 +84,7 @@ def segment(
                 results.add(failed)
                 settled.append(failed)
                 continue
-            if (series_uid, series.fingerprint) in known:
+            if (series_uid, series.fingerprint) in known or is_done(series):
                 settled.append(None)
             else:
                 yield series
@@ -86,8 +92,12 @@ def segment(
     segmenting = Segmenting(runner, model, info.version, uploads.folder(), on_progress)
     with Foreground(catalog.home).running():
         for series, outcome in catalog.engine.each(segmenting, wanted(), segmenting.reach):
-            result = _stored(series, outcome, segmenting, uploads)
-            results.add(result)
+            if is_done(series):
+                _discard(outcome)
+                result = None
+            else:
+                result = _stored(series, outcome, segmenting, uploads)
+                results.add(result)
             yield from _taken(settled)
             yield result
     yield from _taken(settled)
@@ -113,6 +123,11 @@ def _stored(series: Series, outcome: Attempt | EngineError, segmenting: Segmenti
         attempt.seconds + time.monotonic() - started,
         fingerprint=series.fingerprint,
     )
+
+
+def _discard(outcome: Attempt | EngineError) -> None:
+    if isinstance(outcome, Attempt) and outcome.file:
+        outcome.file.unlink(missing_ok=True)
 
 
 def _taken(settled: list[Result | None]) -> Iterator[Result | None]:

@@ -70,8 +70,8 @@ class Results:
         """Where it lies."""
         return self._folder.location
 
-    def fingerprints(self, model: str, version: str) -> set[tuple[str, str]]:
-        """Return Series Instance UID and fingerprint of all that one version of a model has segmented.
+    def fingerprints(self, model: str, version: str, series_uid: str | None = None) -> set[tuple[str, str]]:
+        """Return Series Instance UID and fingerprint of all that one version of a model has segmented, or of one.
 
         Raises
         ------
@@ -80,6 +80,8 @@ class Results:
         """
         columns = ["series_uid", "fingerprint", "result"]
         filters = [("model", "=", model), ("model_version", "=", version)]
+        if series_uid is not None:
+            filters.append(("series_uid", "=", series_uid))
         table = open_results(self._folder)
         if table is None:
             return set()
@@ -88,6 +90,16 @@ class Results:
         except (DeltaError, OSError) as error:
             raise self._folder.read_error(error) from error
         return {(row["series_uid"], row["fingerprint"]) for row in rows.to_pylist() if row["result"] is not None}
+
+    def has(self, model: str, version: str, series_uid: str, fingerprint: str) -> bool:
+        """Tell whether a version of a model has segmented a series by now.
+
+        Raises
+        ------
+        TableError
+            If the table cannot be read.
+        """
+        return (series_uid, fingerprint) in self.fingerprints(model, version, series_uid)
 
     def add(self, result: Result) -> None:
         """Commit a result.
