@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from dbx.pixels.ai.training import Queue
 from dbx.pixels.storage import Home
-from dbx.pixels.storage.local import storage_error
+from dbx.pixels.storage.writing import writing
 
 
 class Foreground:
@@ -33,11 +33,9 @@ class Foreground:
         StorageError
             If the home folder cannot be written.
         """
-        try:
+        with writing(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock = self._path.open("ab")
-        except OSError as error:
-            raise storage_error(str(self._path), error) from error
         with lock:
             fcntl.flock(lock, fcntl.LOCK_SH)
             yield

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import builtins
 import json
-import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dbx.pixels.ai.task import Status, Task
-from dbx.pixels.errors import StorageError, TrainingError
+from dbx.pixels.errors import TrainingError
+from dbx.pixels.storage.writing import appearing, sync, writing
 
 
 class TaskFolder:
@@ -65,7 +63,7 @@ class TaskFolder:
         """
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:4]}"  # two may be asked for at once
         folder = cls(queue / name)
-        with _as_storage_error(folder.path):
+        with writing(folder.path):
             folder.path.mkdir(parents=True)
             _write(folder._request, json.dumps(request).encode())
         return folder
@@ -160,7 +158,7 @@ class TaskFolder:
         StorageError
             If it cannot be written.
         """
-        with _as_storage_error(path):
+        with writing(path):
             _write(path, content)
 
     @property
@@ -176,7 +174,7 @@ class TaskFolder:
         StorageError
             If it cannot be written.
         """
-        with _as_storage_error(self._stop):
+        with writing(self._stop):
             self._stop.touch()
 
     def count_start(self) -> int:
@@ -216,21 +214,7 @@ class TaskFolder:
 
 
 def _write(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}")
-    try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def _as_storage_error(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        problem = f"cannot be written: {error.strerror or error}"
-        raise StorageError(str(path), problem, "Make space on its disk, or check its rights.") from error
+    with appearing(path) as unfinished:
+        unfinished.touch(0o600)  # what somebody asked for is for nobody else
+        unfinished.write_bytes(content)
+        sync(unfinished)
