@@ -464,14 +464,19 @@ def test_sessions_expire_and_are_refused_if_they_are_no_volumes(server: RunningS
     assert httpx.get(url + first).status_code == 404
     assert not list((server.catalog.home.ai / "sessions").iterdir())  # it is gone from the disk, too
     second = httpx.put(url, files={"files": ("../../a.nrrd", b"nothing")}).json()["session_id"]
-    folders = list((server.catalog.home.ai / "sessions").iterdir())
-    assert [folder.stem for folder in folders] == [second]
+    folder = server.catalog.home.ai / "sessions"
+    assert [session.stem for session in folder.iterdir()] == [second]
     answer = httpx.post(f"{monai(server)}/infer/bright?session_id={second}", timeout=60)
     assert (answer.status_code, "cannot be read as NRRD" in answer.json()["error"]) == (400, True)
     assert httpx.put(url, files={"files": ("a.txt", b"")}).status_code == 400
     assert httpx.put(url).status_code == 400
     assert httpx.put(f"{url}?expiry=long", files={"files": ("a.nii", b"")}).status_code == 400
     assert httpx.get(f"{url}..%2F..%2Fmodels").status_code == 404
+    for _ in range(20):
+        last = httpx.put(url, files={"files": ("a.nii", b"nothing")}).json()["session_id"]
+    assert len(list(folder.iterdir())) == 16  # those that were used longest ago ended
+    assert httpx.get(url + last).status_code == 200
+    assert httpx.get(url + second).status_code == 404
 
 
 # --- Training ---

@@ -30,6 +30,9 @@ MOST_BYTES = 2 << 30
 _EXPIRY = 3600
 _LONGEST = 24 * 3600
 
+#: Sessions that there are at once: one more, and the one that was used longest ago ends.
+_MOST_SESSIONS = 16
+
 _ID = re.compile("[0-9a-f]{32}")
 _ENDINGS = (".nii.gz", ".nii", ".nrrd")
 
@@ -99,6 +102,8 @@ class Sessions:
         if ending is None:
             raise HttpError(400, f"the file's name ends in none of {', '.join(_ENDINGS)}")
         self._delete_expired()
+        for session in sorted(self._all(), key=_last_used)[: -_MOST_SESSIONS + 1]:
+            self.remove(session)
         path = self._folder / f"{uuid.uuid4().hex}.{expiry}" / f"image{ending}"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -142,11 +147,21 @@ class Sessions:
         """Delete a session's file."""
         shutil.rmtree(session.path.parent, ignore_errors=True)
 
+    def _all(self) -> list[Session]:
+        return list(map(Session, self._folder.glob("*/image*")))
+
     def _delete_expired(self) -> None:
-        for session in map(Session, self._folder.glob("*/image*")):
+        for session in self._all():
             with suppress(FileNotFoundError):  # others delete them, too
                 if session.has_expired:
                     self.remove(session)
+
+
+def _last_used(session: Session) -> float:
+    try:
+        return session.path.stat().st_atime
+    except FileNotFoundError:  # others delete them, too
+        return 0
 
 
 def sessions_of(server: Server) -> Sessions:
