@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dbx.pixels.errors import ModelError, ModelNotFoundError
+from dbx.pixels.storage.writing import appearing, sync, write_whole
 
 _NUMBER = re.compile("[1-9][0-9]{0,8}")
 
@@ -127,14 +128,14 @@ class Versions:
         self._folder.mkdir(exist_ok=True)
         facts = json.dumps({"dice": dice, "published": datetime.now(UTC).isoformat()})
         number = self._claim(facts)
-        unfinished = self._folder / f".{number}.pt"
-        if isinstance(weights, Path):
-            shutil.copyfile(weights, unfinished)
-        else:
-            import torch
+        with appearing(self._weights(number)) as unfinished:
+            if isinstance(weights, Path):
+                shutil.copyfile(weights, unfinished)
+            else:
+                import torch
 
-            torch.save(dict(weights), unfinished)
-        _appear(unfinished, self._weights(number))
+                torch.save(dict(weights), unfinished)
+            sync(unfinished)
         return str(number)
 
     def champion(self) -> str:
@@ -220,17 +221,8 @@ class Versions:
 
     def _write_history(self, names: Iterable[str]) -> None:
         self._folder.mkdir(exist_ok=True)
-        unfinished = self._folder / ".champion"
-        unfinished.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
-        _appear(unfinished, self._champions)
+        write_whole(self._champions, "".join(f"{name}\n" for name in names).encode())
 
     def _damaged(self, path: Path, error: Exception, remedy: str) -> ModelError:
         reason = "it is missing" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
         return ModelError(self._folder.parent.name, f"versions/{path.name} cannot be read: {reason}", remedy)
-
-
-def _appear(unfinished: Path, final: Path) -> None:
-    """Give a file its name when all of it is on the disk."""
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
-    unfinished.replace(final)
