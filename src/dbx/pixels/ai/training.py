@@ -104,6 +104,10 @@ class Trainings:
         self._look()
         return [folder.task() for folder in TaskFolder.list(self._queue.folder)]
 
+    def going_on(self, model: str) -> builtins.list[Task]:
+        """Return the trainings of a model that have not ended: the one that runs, and those that wait."""
+        return [task for task in self.list() if task.model == model and not task.status.has_ended]
+
     def find(self, task_id: str) -> Task:
         """Return one training.
 
@@ -134,6 +138,10 @@ class Trainings:
             If there is none of this name.
         """
         return self._folder(task_id).log
+
+    def failure(self, task: Task) -> TrainingError:
+        """Return what to raise when a training has failed: why it did, and where all that it printed is."""
+        return TrainingError("", task.details[-1].rstrip("."), f"All that was printed is in {self.log_path(task.id)}")
 
     def stop(self, task_id: str | None = None) -> Task | None:
         """Stop a training, or one that waits; what it has learned up to now becomes a version.

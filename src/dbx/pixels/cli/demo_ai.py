@@ -26,7 +26,6 @@ from dbx.pixels.catalog.ingest import ingest
 from dbx.pixels.catalog.selection import Archives
 from dbx.pixels.catalog.uploads import Uploads
 from dbx.pixels.dicom.phantom import FIELD_OF_VIEW_MM, LENGTH_MM, ORGANS, ct_phantom, write_ct_series
-from dbx.pixels.errors import TrainingError
 from dbx.pixels.index import ServingIndex
 from dbx.pixels.storage import volume_path
 from dbx.pixels.table import ObjectTable
@@ -122,14 +121,14 @@ def _make_model(models: Models) -> None:
 def _train(catalog: Catalog) -> None:
     started = time.perf_counter()
     trainings = Trainings(catalog)
-    task = trainings.start(MODEL, catalog.principal)
+    # One of a demo that was interrupted has gone on.
+    task = next(iter(trainings.going_on(MODEL)), None) or trainings.start(MODEL, catalog.principal)
     with click.progressbar(length=_EPOCHS, label="Training a model on them", show_pos=True) as bar:
+        bar.update(task.epoch)
         while not task.status.has_ended:
             time.sleep(_INTERVAL)
             epoch, task = task.epoch, trainings.find(task.id)
             bar.update(task.epoch - epoch)
     if task.status is not Status.DONE:
-        raise TrainingError(
-            "", task.details[-1].rstrip("."), f"All that was printed is in {trainings.log_path(task.id)}"
-        )
+        raise trainings.failure(task)
     click.echo(f"Trained in {time.perf_counter() - started:.0f} s: {task.details[-1]}")

@@ -15,7 +15,6 @@ from dbx.pixels.ai.task import Status, Task
 from dbx.pixels.ai.training import Trainings
 from dbx.pixels.catalog import Catalog
 from dbx.pixels.cli.options import with_catalog
-from dbx.pixels.errors import TrainingError
 
 #: Seconds between two looks at how it goes.
 _INTERVAL = 0.5
@@ -50,14 +49,12 @@ def train(catalog: Catalog, model: str, epochs: int | None, stop: bool, index_ur
         click.echo(f"The training goes on. pixels train {model} --stop ends it.", err=True)
         raise click.exceptions.Exit(130) from None
     if task.status is Status.ERROR:
-        raise TrainingError(
-            "", task.details[-1].rstrip("."), f"All that was printed is in {trainings.log_path(task.id)}"
-        )
+        raise trainings.failure(task)
     click.echo("\n".join(task.details))
 
 
 def _stop(trainings: Trainings, model: str) -> None:
-    tasks = [task for task in trainings.list() if task.model == model and not task.status.has_ended]
+    tasks = trainings.going_on(model)
     for task in tasks:
         trainings.stop(task.id)
     while any(not trainings.find(task.id).status.has_ended for task in tasks):
