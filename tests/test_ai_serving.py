@@ -296,6 +296,18 @@ def test_a_model_that_is_not_ready_or_not_registered_is_not_served(catalog: Cata
     assert (answer.exit_code, "pixels models register empty" in answer.output) == (1, True)
     with pytest.raises(ModelError):
         Registry(catalog.home).register("none", "1", {})
+    write_bundle(catalog.home.models, "moved")
+    Registry(catalog.home).register("moved", "0.1.0", table_config(catalog))
+    registered = catalog.home.mlflow / "artifacts" / "moved"
+    registered.rename(registered.with_name("elsewhere"))
+    answer = CliRunner().invoke(pixels, ["models", "serve", "moved", "--port", "0", *home])
+    assert re.fullmatch(
+        r"pixels: moved: cannot be loaded from where it .*\. pixels models register moved\n", answer.stderr
+    )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        answer = CliRunner().invoke(pixels, ["models", "serve", "moved", "--port", port, *home])
+    assert answer.stderr.startswith(f"pixels: port {port}: cannot be listened on: Address already in use")
 
 
 # --- The real thing ---

@@ -12,7 +12,8 @@ from dbx.pixels.catalog import Catalog
 from dbx.pixels.catalog.ingest import ingest
 from dbx.pixels.catalog.selection import Archives
 from dbx.pixels.cli import demo_ai
-from dbx.pixels.cli.serve import is_free, run
+from dbx.pixels.cli.listening import is_free
+from dbx.pixels.cli.serve import run
 from dbx.pixels.dicom.contact_sheet import contact_sheet
 from dbx.pixels.dicom.phantom import write_ct_series
 from dbx.pixels.dicom.plot import DicomPlot

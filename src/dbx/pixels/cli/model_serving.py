@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dbx.pixels.ai.models import Models
 from dbx.pixels.ai.sources import TOKEN, dicom_web_config, table_config
 from dbx.pixels.catalog import Catalog
+from dbx.pixels.cli.listening import listen
 from dbx.pixels.cli.options import with_catalog
 from dbx.pixels.errors import ModelError
 from dbx.pixels.storage import Home
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 #: Seconds that a served model may take for one series: MLflow allows for one minute.
 _LONGEST = 3600
@@ -45,7 +52,7 @@ def register(catalog: Catalog, name: str, dicom_web: str | None, unity_catalog: 
 @click.command()
 @click.argument("name")
 @click.option("--home", metavar="DIR", help="where models lie  [default: $PIXELS_HOME or ~/.pixels]")
-@click.option("--port", default=8043, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=8043, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one")
 def serve(name: str, home: str | None, port: int) -> None:
     """Serve the registered version of a model at http://127.0.0.1:PORT/invocations until interrupted."""
     from dbx.pixels.ai.registry import CHAMPION, Registry
@@ -55,14 +62,31 @@ def serve(name: str, home: str | None, port: int) -> None:
     if Registry(place).follow_champion(name) is None:
         problem = "is not registered, or not in the version that is used"
         raise ModelError(name, problem, f"pixels models register {name}")
-    import uvicorn
+    with listen("127.0.0.1", port) as listener:
+        model = _load(mlflow_client(place).get_model_version_by_alias(name, CHAMPION))
+        click.echo(f"Endpoint: http://127.0.0.1:{listener.getsockname()[1]}/invocations\nStop with Ctrl+C.", err=True)
+        _answer(model, listener)
+
+
+def _load(registered: ModelVersion) -> Any:
+    from mlflow.exceptions import MlflowException
     from mlflow.pyfunc import load_model
+
+    try:
+        return load_model(registered.source)
+    except MlflowException as error:  # it has absolute paths, and the home folder may have been moved
+        problem = f"cannot be loaded from where it was registered: {' '.join(error.message.split()).rstrip('.')}"
+        raise ModelError(registered.name, problem, f"pixels models register {registered.name}") from error
+
+
+def _answer(model: Any, listener: socket.socket) -> None:
+    """Do what `mlflow models serve` does in its third process, each of which imports MLflow for seconds."""
+    import uvicorn
     from mlflow.pyfunc.scoring_server import init
 
-    # What `mlflow models serve` does in its third process, each of which imports MLflow for seconds.
     os.environ["MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT"] = str(_LONGEST)
-    registered = mlflow_client(place).get_model_version_by_alias(name, CHAMPION)
-    uvicorn.run(init(load_model(registered.source)), host="127.0.0.1", port=port)
+    with suppress(KeyboardInterrupt):  # which uvicorn raises again when it has stopped
+        uvicorn.Server(uvicorn.Config(init(model))).run(sockets=[listener])
 
 
 @click.command()

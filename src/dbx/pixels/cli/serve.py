@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import Iterable
 from contextlib import closing
@@ -20,6 +19,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from uvicorn.supervisors import Multiprocess
 
 from dbx.pixels.catalog import Catalog
+from dbx.pixels.cli.listening import listen
 from dbx.pixels.cli.options import with_catalog
 from dbx.pixels.errors import ArgumentError
 from dbx.pixels.index import Level, ServingIndex
@@ -129,7 +129,7 @@ def run(
         from dbx.pixels.web.monai.proxy import checked_url
 
         checked_url(monai_label_url)
-    listener = _listen(host, port)
+    listener = listen(host, port)
     settings: dict[str, Any] = {"home": str(catalog.home.root), "table": catalog.table, "volume": catalog.volume}
     settings |= {"index_url": index_url, "serving_endpoint": serving_endpoint, "monai_label_url": monai_label_url}
     settings |= {"hosts": [host, *allowed_hosts], "unity_catalog": unity_catalog}
@@ -163,15 +163,6 @@ def run(
     except KeyboardInterrupt:
         pass
     click.echo("Stopped.", err=True)
-
-
-def is_free(port: int) -> bool:
-    """Tell whether a port of loopback can be listened on."""
-    try:
-        _listen("127.0.0.1", port).close()
-    except ArgumentError:
-        return False
-    return True
 
 
 def application() -> object:
@@ -217,18 +208,3 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ArgumentError(
-            f"port {port}", f"cannot be listened on: {error.strerror}", "Choose another: --port 0 takes a free one."
-        ) from error
-    listener.set_inheritable(True)
-    return listener
