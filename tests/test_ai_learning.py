@@ -336,7 +336,14 @@ def test_series_are_scored_as_soon_as_nobody_waits(
         assert not processes()
     time.sleep(_SOME_LOOKS)
     assert not processes()  # since a training is wanted
+    lock = catalog.home.ai / "scoring.lock"
+    lock.mkdir()  # which nobody foresaw
     waiting.stop()
+    until(lambda: "IsADirectoryError" in caplog.text)
+    time.sleep(_SOME_LOOKS)
+    assert caplog.text.count("series cannot be scored") == 1
+    caplog.clear()
+    lock.rmdir()
     until(lambda: len(scorer.scores(bright, EVERYTHING)) == 2)
     until(lambda: not processes())
     time.sleep(_SOME_LOOKS)

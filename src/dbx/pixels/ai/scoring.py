@@ -164,6 +164,10 @@ class Scorer:
                 if error.problem != told:
                     _log.warning("series cannot be scored: %s", error.problem)
                 told = error.problem
+            except Exception as error:  # whatever it is: scores are kept up to date as long as the server lives
+                if repr(error) != told:
+                    _log.exception("series cannot be scored")
+                told = repr(error)
 
     def _look(self) -> None:
         """Let a process score, if there may be something to score, and nobody waits."""
