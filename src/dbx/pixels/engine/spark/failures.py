@@ -11,6 +11,7 @@ from importlib.metadata import version
 from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
+from dbx.pixels.engine.spark.interrupts import is_of_interrupt
 from dbx.pixels.errors import EngineError
 
 _CLUSTER = "Spark's executors"
@@ -54,10 +55,14 @@ def telling() -> Iterator[None]:
     ------
     EngineError
         If a job fails, or the cluster cannot be reached.
+    KeyboardInterrupt
+        If that is what it failed of.
     """
     try:
         yield
     except (PySparkException, Py4JError) as error:
+        if is_of_interrupt(error):
+            raise KeyboardInterrupt from error
         raise _told(str(error)) from error
 
 

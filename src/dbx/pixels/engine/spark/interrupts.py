@@ -29,11 +29,20 @@ def interrupts_untold() -> Iterator[None]:
     """Leave out of the log that there was an interrupt: py4j tells of it with a traceback, and raises it, too."""
 
     def is_wanted(record: logging.LogRecord) -> bool:
-        return not (record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt))
+        return not (record.exc_info and is_of_interrupt(record.exc_info[1]))
 
-    log = logging.getLogger()  # that of py4j
-    log.addFilter(is_wanted)
+    logs = [logging.getLogger(), logging.getLogger("py4j.clientserver")]  # py4j uses both
+    for log in logs:
+        log.addFilter(is_wanted)
     try:
         yield
     finally:
-        log.removeFilter(is_wanted)
+        for log in logs:
+            log.removeFilter(is_wanted)
+
+
+def is_of_interrupt(error: BaseException | None) -> bool:
+    """Tell whether an error is an interrupt, or was raised on its way: the connection to Java is closed then."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
