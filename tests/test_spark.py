@@ -332,7 +332,7 @@ def made(catalog, **stream):
 
 with session("local[2]") as spark:
     saving, streaming = Catalog(spark, home=home), Catalog(spark, home=home_of_stream)
-    stream = {"streaming": True, "streamCheckpointBasePath": checkpoint, "maxFilesPerTrigger": 400}
+    stream = {"streaming": True, "streamCheckpointBasePath": checkpoint, "maxFilesPerTrigger": 200}
     df, stream_df = made(saving), made(streaming, **stream)
     Thread(target=streaming.save, args=(stream_df,)).start()
     while not any(Path(home_of_stream).rglob("part-*.parquet")):

@@ -250,7 +250,9 @@ class TestExecutors:
         with pytest.raises(EngineError, match=r"bright cannot be used from here: is no model.*--home, PIXELS_HOME"):
             check_executors(spark, segmenting.reach)
         write_bundle(tmp_path, "bright")
-        with pytest.raises(EngineError, match=r"volume/\w+ cannot be used from here: No such.*--home, PIXELS_HOME"):
+        with pytest.raises(
+            EngineError, match=r"volume/\w+ cannot be used from here: cannot be written: No such.*--home, PIXELS_HOME"
+        ):
             check_executors(spark, segmenting.reach)
 
     def test_where_another_table_is(self, spark: SparkSession, catalog: Catalog, folder: Path) -> None:
