@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
 from bundles import write_bundle
@@ -28,6 +29,7 @@ from dbx.pixels.cli.main import pixels
 from dbx.pixels.dicom import DicomMetaExtractor
 from dbx.pixels.engine.frame import Frame
 from dbx.pixels.engine.spark.check import check_executors
+from dbx.pixels.engine.spark.failures import telling
 from dbx.pixels.engine.spark.hadoop import hadoop_path
 from dbx.pixels.engine.spark.java import java_home
 from dbx.pixels.errors import ArgumentError, EngineError
@@ -318,6 +320,18 @@ def test_the_command_line_tells_one_thing(folder: Path, home: Path, tmp_path: Pa
     log = Path(done.stderr.rpartition("Spark's log: ")[2].strip())
     assert "ModuleNotFoundError" in log.read_text()
     log.unlink()
+
+
+def test_what_fails_on_the_way_of_an_interrupt_is_the_interrupt() -> None:
+    def interrupted() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            with telling():  # as where something is tidied up in Java
+                raise Py4JError("Answer from Java side is empty")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
 
 def test_a_session_that_was_stopped(spark: SparkSession, folder: Path, home: Path) -> None:
